@@ -1,0 +1,238 @@
+"""Every setting, its default, unit and allowed range. Edit the defaults here, or override them in `.env`.
+
+A name in `.env` or in the environment is the field's name in capitals: `risk_percent` is
+`RISK_PERCENT`. The environment wins over `.env`, `.env` over this file. `python main.py config
+show` prints what is in force and where it came from; `config validate` checks a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.sources import FlatSource, split_list
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(split_list)]
+Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
+
+
+class TerminalSettings(Section):
+    """Which terminal, which account, and whether money is at stake."""
+
+    terminal: Literal["auto", "simulated", "mt5"] = Field("auto", description="auto = mt5 when MT5_LOGIN is set, else simulated")
+    mt5_login: int | None = Field(None, ge=1, description="account number")
+    mt5_password: SecretStr | None = Field(None, description="account password; never logged")
+    mt5_server: str | None = Field(None, description="broker's server name as the terminal shows it")
+    mt5_path: Path | None = Field(None, description="terminal64.exe, where more than one is installed")
+    mt5_timeout_ms: int = Field(60_000, ge=1_000, le=600_000, description="ms to wait for the terminal to start")
+    broker_time_zone: str = Field("America/New_York+7", description="the server's clock: IANA zone, plus hours")
+    trade_mode: Literal["paper", "live"] = Field("paper", description="paper sends nothing to a real terminal. RISK: live sends orders")
+    allow_real_account: bool = Field(False, description="RISK: true lets live mode trade an account with real money")
+    magic: int = Field(20_260_101, ge=1, le=2**63 - 1, description="marks our orders; orders with another magic are left alone")
+    deviation: int = Field(10, ge=0, le=1_000, description="points of slippage accepted on instant execution")
+    poll_seconds: float = Field(0.5, ge=0.05, le=10, description="seconds between looks at a real terminal")
+
+
+class SymbolSettings(Section):
+    """What is traded."""
+
+    symbols: Names = Field(("EURUSD",), min_length=1, description="comma-separated, as the broker names them")
+    timeframe: Literal["M1", "M5", "M15", "M30", "H1"] = Field("M1", description="bar length of decisions and models")
+
+
+class DataSettings(Section):
+    """History and its freshness."""
+
+    history_bars: int = Field(10_000, ge=3_000, le=1_000_000, description="closed bars that must exist before the first decision")
+    chunk_bars: int = Field(5_000, ge=100, le=50_000, description="bars fetched from the terminal in one call")
+    max_bar_age_bars: float = Field(2.0, ge=1, le=60, description="a decision later than this many bar lengths after the bar opened is vetoed as stale")
+
+
+class SimulationSettings(Section):
+    """The simulated terminal: its market, account and pace."""
+
+    speed: float = Field(60.0, gt=0, le=1e9, description="simulated seconds per second; --speed max replays in lockstep")
+    sim_balance: float = Field(10_000.0, gt=0, description="opening balance, account currency")
+    sim_leverage: int = Field(100, ge=1, le=3_000, description="account leverage")
+    sim_commission_per_lot: float = Field(3.5, ge=0, le=100, description="account currency per lot and side")
+    sim_slippage_points: float = Field(0.0, ge=0, le=100, description="points lost on every market fill")
+    synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
+    synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
+
+
+class ModelSettings(Section):
+    """Model kinds in use, names of their files, retention."""
+
+    model_path: str = Field("scalper", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the RandomForest under models/")
+    xgb_model_path: str = Field("xgboost", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the XGBoost model")
+    lstm_model_path: str = Field("lstm", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the BiLSTM; the symbol follows")
+    lstm_scaler_path: str = Field("scaler", pattern=r"^[A-Za-z0-9_]+$", description="suffix of the BiLSTM's feature scaler file")
+    use_random_forest: bool = Field(True, description="train and serve the RandomForest")
+    use_xgboost: bool = Field(True, description="train and serve XGBoost")
+    use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")
+    use_lag_llama: bool = Field(False, description="zero-shot forecaster; not part of this version, keep false")
+    keep_versions: int = Field(5, ge=2, le=1_000, description="newest versions of each slot kept on disk")
+    model_signing_key: SecretStr | None = Field(None, min_length=32, description="overrides the key file in the home; 32 characters or more")
+
+
+class TrainingSettings(Section):
+    """When models are retrained, and how much work a job may be."""
+
+    rf_retrain_hours: float = Field(4.0, ge=0.1, le=1_000, description="hours between RandomForest retrains")
+    xgb_retrain_hours: float = Field(6.0, ge=0.1, le=1_000, description="hours between XGBoost retrains")
+    lstm_retrain_hours: float = Field(8.0, ge=0.1, le=1_000, description="hours between BiLSTM retrains, per symbol")
+    performance_check_minutes: float = Field(30.0, ge=1, le=1_440, description="minutes between looks at the live win rate")
+    start_grace_seconds: float = Field(5.0, ge=0, le=3_600, description="seconds after start before the first job")
+    replay_train_bars: int = Field(2, ge=0, le=1_000, description="bars between a job and its swap in a lockstep replay")
+    tree_train_rows: int = Field(50_000, ge=2_000, le=1_000_000, description="rows of one tree job, all symbols together")
+    tree_folds: int = Field(5, ge=2, le=20, description="walk-forward refits that judge the recipe")
+    tree_count: int = Field(150, ge=10, le=2_000, description="trees in the RandomForest")
+    boost_rounds: int = Field(150, ge=10, le=2_000, description="rounds of XGBoost")
+    final_fraction: float = Field(0.25, ge=0.05, le=0.5, description="newest share of the rows, kept untouched to judge the artifact")
+    train_seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of every fit")
+    train_threads: int = Field(1, ge=1, le=64, description="threads of one fit; leave a core to the trading loop")
+    emergency_win_rate: float = Field(0.40, gt=0, lt=1, description="win rate of the last 20 closed trades that calls for a retrain")
+    emergency_cooldown_hours: float = Field(6.0, ge=0.5, le=1_000, description="hours before another emergency retrain")
+
+
+class LstmSettings(Section):
+    """The BiLSTM with attention."""
+
+    lstm_seq_length: int = Field(60, ge=10, le=500, description="bars in one input window")
+    lstm_hidden: int = Field(32, ge=4, le=512, description="units per direction")
+    lstm_layers: int = Field(1, ge=1, le=4, description="stacked layers")
+    lstm_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the head")
+    lstm_epochs: int = Field(12, ge=1, le=500, description="most epochs of one fit")
+    lstm_patience: int = Field(3, ge=1, le=100, description="epochs without improvement before a fit stops")
+    lstm_batch: int = Field(256, ge=8, le=8_192, description="windows per step")
+    lstm_learning_rate: float = Field(0.002, gt=0, le=1, description="AdamW's step size")
+    lstm_train_rows: int = Field(10_000, ge=2_000, le=1_000_000, description="rows of one BiLSTM job")
+    lstm_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where fits run; serving is on the CPU")
+
+
+class GateSettings(Section):
+    """What a candidate must show before it may serve."""
+
+    gate_profile: Literal["strict", "threshold"] = Field("strict", description="RISK: threshold applies the accuracy and loss floors alone; refused with live")
+    min_accuracy: float = Field(0.50, ge=0, le=1, description="least directional accuracy in the final window")
+    max_val_loss: float = Field(1.0, gt=0, le=1, description="validation loss over the loss of predicting zero must be below this")
+    min_directional_rows: int = Field(200, ge=10, le=1_000_000, description="final rows on which the model must take a side")
+    min_expectancy_r: float = Field(0.0, ge=-1, le=5, description="R per trade that the lower bound must exceed, after costs")
+    gate_confidence: float = Field(0.99, gt=0.5, lt=1, description="one-sided confidence of the gate's bounds")
+    gate_resamples: int = Field(2_000, ge=200, le=100_000, description="block-bootstrap resamples")
+    min_compare_blocks: int = Field(30, ge=5, le=10_000, description="blocks needed to compare with the champion")
+    min_new_rows: int = Field(200, ge=0, le=1_000_000, description="final rows that earlier tries of the slot have not seen")
+    max_latency_ms: float = Field(20.0, gt=0, le=1_000, description="median time of one forecast")
+
+
+class RiskSettings(Section):
+    """What may be lost."""
+
+    risk_percent: float = Field(0.5, gt=0, le=5, description="RISK: % of equity lost when a stop is hit")
+    max_positions: int = Field(3, ge=1, le=100, description="open positions over all symbols")
+    max_positions_per_symbol: int = Field(1, ge=1, le=10, description="open positions on one symbol")
+    daily_loss_percent: float = Field(2.0, gt=0, le=50, description="RISK: % of the day's opening equity; floating loss counts; no entries beyond it until the next day")
+    max_spread_to_stop: float = Field(0.35, gt=0, le=1, description="widest spread, as a share of the stop distance")
+    cooldown_bars: int = Field(3, ge=0, le=10_000, description="bars without an entry on a symbol after a losing trade")
+    max_margin_percent: float = Field(30.0, gt=0, le=100, description="% of equity that margin may take, the new order included")
+
+
+class ExitSettings(Section):
+    """Where a trade ends; labels, gate and live trading share these."""
+
+    atr_sl_multiplier: float = Field(1.5, gt=0, le=20, description="stop distance in ATR")
+    atr_tp_multiplier: float = Field(1.5, gt=0, le=40, description="target distance in ATR, before the stop is widened for costs")
+    min_stop_costs: float = Field(5.0, ge=0, le=100, description="least stop distance in round-trip costs")
+    horizon_bars: int = Field(30, ge=2, le=1_000, description="bars after which a trade is closed")
+
+
+class FilterSettings(Section):
+    """Vetoes before an order is considered."""
+
+    min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
+    blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
+
+
+class LogSettings(Section):
+    """Logs of the daemon."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is written")
+    heartbeat_seconds: float = Field(60.0, ge=1, le=3_600, description="seconds between heartbeat lines")
+
+
+class Settings(BaseSettings):
+    """All sections, checked as a whole and frozen; read once at start and handed down by section."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    terminal: TerminalSettings = TerminalSettings()
+    symbols: SymbolSettings = SymbolSettings()
+    data: DataSettings = DataSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    models: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    lstm: LstmSettings = LstmSettings()
+    gate: GateSettings = GateSettings()
+    risk: RiskSettings = RiskSettings()
+    exits: ExitSettings = ExitSettings()
+    filters: FilterSettings = FilterSettings()
+    logs: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over `.env`, each with flat names."""
+        return (init_settings, FlatSource(settings_cls, env_settings), FlatSource(settings_cls, dotenv_settings))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def uses_mt5(self) -> bool:
+        """Whether a real terminal is meant: asked for, or `auto` with a login."""
+        chosen = self.terminal.terminal
+        return chosen == "mt5" or (chosen == "auto" and self.terminal.mt5_login is not None)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Values that are right alone and wrong together."""
+    rules: list[tuple[Any, str]] = [
+        (
+            settings.gate.gate_profile == "threshold" and settings.terminal.trade_mode == "live",
+            "GATE_PROFILE=threshold with TRADE_MODE=live: the threshold profile proves nothing about profit; use GATE_PROFILE=strict",
+        ),
+        (settings.models.use_lag_llama, "USE_LAG_LLAMA=true: this version has no such forecaster; set it to false"),
+        (
+            settings.terminal.terminal == "mt5" and settings.terminal.mt5_login is None,
+            "TERMINAL=mt5 without MT5_LOGIN: set MT5_LOGIN, MT5_PASSWORD and MT5_SERVER",
+        ),
+        (
+            settings.models.model_path == settings.models.xgb_model_path,
+            "MODEL_PATH equals XGB_MODEL_PATH: each model kind needs its own file stem",
+        ),
+        (
+            not (settings.models.use_random_forest or settings.models.use_xgboost or settings.models.use_lstm),
+            "USE_RANDOM_FOREST, USE_XGBOOST and USE_LSTM are all false: nothing could ever vote",
+        ),
+    ]
+    return [text for wrong, text in rules if wrong]

@@ -1,0 +1,147 @@
+"""The records that a decision, a trade and a model's life leave behind.
+
+Frozen, and free of wall-clock measurements except in fields that end in `_us` or `_wall`: two
+replays of the same bars leave the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from execution.orders import Side
+from strategy.predictor import Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided on one closed bar of one symbol.
+
+    Attributes:
+        bar_time: when the bar opened, UTC.
+        side: the side to take; None: stay out.
+        reason: why, in words; on a veto the rule and its figures.
+        forecasts: slot -> what it said, for every slot that answered.
+        absent: slot -> why it has no forecast.
+        versions: slot -> version, for every slot in the snapshot that was used.
+        expected_r: mean expected R of the slots that agree; 0.0 without a side.
+        close, atr: of the decided bar, price units; atr 0.0 where it could not be computed.
+        feature_hash: of the feature row, sixteen hex digits; empty where there was none.
+    """
+
+    symbol: str
+    bar_time: datetime
+    side: Side | None
+    reason: str
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    expected_r: float = 0.0
+    close: float = 0.0
+    atr: float = 0.0
+    feature_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionOutcome:
+    """A decision and what came of it.
+
+    Attributes:
+        action: `none`, `vetoed`, `denied`, `sent`, `rejected`, `unknown` or `recovered`.
+        detail: the filter, risk rule or retcode behind the action.
+        order_key: of the intent, where one was made.
+        latency_us: closed bar to decision, microseconds.
+    """
+
+    decision: Decision
+    action: str
+    detail: str = ""
+    order_key: str = ""
+    latency_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TradeEntry:
+    """An opened trade.
+
+    Attributes:
+        ticket: the position's, and the trade's key.
+        risk_money: account currency lost if the stop is hit, commission included; one R.
+    """
+
+    ticket: int
+    order_key: str
+    symbol: str
+    side: Side
+    volume: float
+    opened: datetime
+    bar_time: datetime
+    price: float
+    sl: float
+    tp: float
+    risk_money: float
+    versions: Mapping[str, int]
+    expected_r: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradeExit:
+    """A closed trade; `net` counts every deal of the position, entry commission included.
+
+    Attributes:
+        reason: `target`, `stop`, `time`, `stop_out`, `manual` or `command`.
+    """
+
+    ticket: int
+    closed: datetime
+    price: float
+    reason: str
+    gross: float
+    commission: float
+    swap: float
+    net: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """Something that happened to a model slot.
+
+    Attributes:
+        event: `trained`, `rejected`, `promoted`, `rolled_back`, `refused` or `failed`.
+        version: 0 where no version was made.
+        report: the gate report or the error, as plain JSON values.
+    """
+
+    at: datetime
+    slot: str
+    event: str
+    version: int
+    detail: str
+    report: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run, or one skip, of a trainer job.
+
+    Attributes:
+        job: `train:scalper`, `performance`, ...
+        trigger: `schedule`, `start`, `emergency` or `manual`.
+        outcome: `promoted`, `rejected`, `skipped`, `failed` or `cancelled`.
+        rows, epochs: size of the work; 0 where it does not apply.
+        due_next: when it is due again.
+        seconds_wall: how long it took on the machine.
+    """
+
+    job: str
+    trigger: str
+    started: datetime
+    outcome: str
+    reason: str
+    due_next: datetime
+    rows: int = 0
+    epochs: int = 0
+    version: int = 0
+    seconds_wall: float = 0.0

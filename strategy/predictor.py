@@ -1,0 +1,199 @@
+"""What a predictor is: one immutable bundle that turns a feature window into a forecast."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import PredictionFailed, SchemaMismatch
+from execution.orders import Side
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSchema:
+    """The feature columns, in order."""
+
+    names: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over names and order."""
+        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWindow:
+    """The newest feature rows of one symbol: `values` is (T, F) float32, oldest first."""
+
+    schema: FeatureSchema
+    values: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a model expects of the next bars.
+
+    Attributes:
+        p_long, p_short: calibrated probabilities that a long / a short trade reaches its
+            target first; their sum is at most 1, the rest is flat.
+        side: the side with the higher expectation.
+        expected_r: R per trade that this side is expected to make after costs.
+    """
+
+    p_long: float
+    p_short: float
+    side: Side
+    expected_r: float
+
+
+@dataclass(frozen=True, slots=True)
+class Payoff:
+    """Mean net R of training trades by side and outcome; turns probabilities into R."""
+
+    win_long: float
+    loss_long: float
+    win_short: float
+    loss_short: float
+
+    def expected(self, p_long: NDArray[np.float64], p_short: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Expected net R of a long and of a short trade, elementwise."""
+        long = p_long * self.win_long + (1.0 - p_long) * self.loss_long
+        short = p_short * self.win_short + (1.0 - p_short) * self.loss_short
+        return long, short
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Forecasts of many rows: arrays of shape (n,); `side` is +1 or -1."""
+
+    p_long: NDArray[np.float64]
+    p_short: NDArray[np.float64]
+    side: NDArray[np.int64]
+    expected_r: NDArray[np.float64]
+
+    def at(self, index: int) -> Forecast:
+        """Row `index` as a single forecast."""
+        return Forecast(
+            float(self.p_long[index]), float(self.p_short[index]), Side(int(self.side[index])), float(self.expected_r[index])
+        )
+
+
+def forecasts_from_probabilities(p_long: NDArray[np.float64], p_short: NDArray[np.float64], payoff: Payoff) -> Forecasts:
+    """Forecasts of calibrated probabilities.
+
+    Raises:
+        PredictionFailed: if a value is not finite.
+    """
+    if not (np.isfinite(p_long).all() and np.isfinite(p_short).all()):
+        raise PredictionFailed("the model gave a value that is not finite")
+    long, short = payoff.expected(p_long, p_short)
+    return Forecasts(p_long, p_short, np.where(long >= short, 1, -1), np.maximum(long, short))
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The scalars beside the fitted model that a forecast needs; stored in the manifest.
+
+    Attributes:
+        weights, bias: multinomial logistic layer over the model's raw scores, rows in the
+            order flat, long, short: `softmax(weights @ scores + bias)`. For trees the scores
+            are the logs of the three class probabilities; for the BiLSTM `[r, |r|]` with r
+            the predicted return in ATR.
+        payoff: mean R by side and outcome.
+        threshold: expected R from which the model takes a side; frozen before the final window.
+    """
+
+    weights: tuple[tuple[float, ...], ...]
+    bias: tuple[float, float, float]
+    payoff: Payoff
+    threshold: float
+
+    def forecasts(self, scores: NDArray[np.float64]) -> Forecasts:
+        """Forecasts of raw scores of shape (n, k)."""
+        logits = scores @ np.asarray(self.weights).T + np.asarray(self.bias)
+        logits -= logits.max(axis=1, keepdims=True)
+        odds = np.exp(logits)
+        odds /= odds.sum(axis=1, keepdims=True)
+        return forecasts_from_probabilities(odds[:, 1], odds[:, 2], self.payoff)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """Who a bundle is and for whom it may vote.
+
+    Attributes:
+        slot, version: its place in the registry.
+        kind: `random_forest`, `xgboost` or `lstm`.
+        origin: kind of prices it learned from: `synthetic`, `file` or `mt5`.
+        symbols: those whose own evidence passed.
+        timeframe: name of the bar length, `M1`.
+        exit_hash: of the exit policy behind its labels.
+        rows: feature rows that one forecast needs: 1 for trees, the sequence length else.
+    """
+
+    slot: str
+    version: int
+    kind: str
+    origin: str
+    symbols: tuple[str, ...]
+    timeframe: str
+    exit_hash: str
+    rows: int
+    schema: FeatureSchema
+
+
+class Predictor(Protocol):
+    """A frozen model bundle. Thread-safe; never changes its input."""
+
+    @property
+    def info(self) -> BundleInfo:
+        """Identity and scope."""
+        ...
+
+    @property
+    def inference(self) -> Inference:
+        """Calibration, payoff and threshold."""
+        ...
+
+    def predict(self, window: FeatureWindow) -> Forecast:
+        """Forecast for the newest row of a window.
+
+        Raises:
+            SchemaMismatch: columns differ from those it was trained on.
+            PredictionFailed: too few rows, a missing value, or no finite result.
+        """
+        ...
+
+    def predict_many(self, values: Matrix) -> Forecasts:
+        """Forecasts for each row of (n, F) from row `rows - 1` on; shape (n - rows + 1,)."""
+        ...
+
+
+def require_schema(owner: str, wanted: FeatureSchema, given: FeatureSchema) -> None:
+    """Raises SchemaMismatch unless both have the same columns in the same order."""
+    if given is wanted or given.names == wanted.names:
+        return
+    missing = tuple(sorted(set(wanted.names) - set(given.names)))
+    unexpected = tuple(sorted(set(given.names) - set(wanted.names)))
+    raise SchemaMismatch(owner, missing, unexpected)
+
+
+def newest_rows(owner: str, window: FeatureWindow, rows: int) -> Matrix:
+    """The last `rows` rows, (rows, F).
+
+    Raises:
+        PredictionFailed: too few rows, or a missing value among them.
+    """
+    values = window.values[-rows:]
+    if len(values) < rows:
+        raise PredictionFailed(f"{owner}: {len(values)} feature rows, {rows} needed")
+    if not np.isfinite(values).all():
+        bad = [window.schema.names[i] for i in np.flatnonzero(~np.isfinite(values).all(axis=0))]
+        raise PredictionFailed(f"{owner}: missing values in {bad}")
+    return values
