@@ -4,18 +4,23 @@
     |-- StopError                 stop the process; `exit_code` says how
     |   |-- SettingsError             3  settings do not make sense
     |   |-- HomeError                 3  home of another origin, or in use
+    |   |-- StorageError              1  a database of the home cannot be used
     |   |-- TerminalUnavailable       4  the configured terminal cannot be reached
     |   `-- CheckFailed               5  a command found what it was asked to look for
     |-- SkipError               leave this bar, file or entry; go on with the next
     |   |-- DataError                 market data that cannot be used
     |   |   |-- InsufficientHistory       fewer bars than needed
     |   |   `-- DataFileError             a file that cannot be read as what it claims to be
+    |   |-- RecordError               a record that a database does not hold or cannot take
     |   |-- OrderDenied               refused by our own risk gate
     |   `-- OrderRejected             refused by the venue; `retcode` says why
     |-- RetryError              the same call may succeed later
     |   |-- TerminalCallFailed        a call came back empty; `code` is its last_error
     |   |   `-- TerminalDisconnected      the pipe or the server is gone: reconnect first
-    |   `-- PriceMoved                requote, price changed, no quotes: ask with a fresh price
+    |   |-- PriceMoved                requote, price changed, no quotes: ask with a fresh price
+    |   |-- FitCancelled              a fit was told to stop; its job is due again later
+    |   |-- StorageBusy               another program holds a lock on a database of the home
+    |   `-- FileUnavailable           a file cannot be written or locked now
     |-- OutcomeUnknown          an order may or may not exist: reconcile, never send again
     `-- SlotError               refuse this model slot; the others go on
         |-- ArtifactError             files of a version: missing, altered, foreign, mismatched
@@ -50,6 +55,10 @@ class HomeError(StopError):
     exit_code = 3
 
 
+class StorageError(StopError):
+    """A database of the home is damaged, unreadable, or made by a newer version."""
+
+
 class TerminalUnavailable(StopError):
     """The configured terminal cannot be reached; there is never a fallback."""
 
@@ -80,6 +89,10 @@ class InsufficientHistory(DataError):
 
 class DataFileError(DataError):
     """A data file that is not what it claims to be."""
+
+
+class RecordError(SkipError):
+    """A record that a database does not hold, or a value that it cannot take."""
 
 
 class OrderDenied(SkipError):
@@ -120,6 +133,22 @@ class PriceMoved(RetryError):
     def __init__(self, retcode: int, symbol: str, message: str) -> None:
         super().__init__(f"{symbol}: price moved, retcode {retcode}: {message}")
         self.retcode, self.symbol, self.message = retcode, symbol, message
+
+
+class FitCancelled(RetryError):
+    """A fit was told to stop before it was done; nothing changed."""
+
+
+class StorageBusy(RetryError):
+    """Another program holds a lock on a database of the home."""
+
+
+class FileUnavailable(RetryError):
+    """A file cannot be written or locked now; what it held before still stands."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
 
 
 class OutcomeUnknown(ScalperError):

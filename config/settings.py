@@ -8,21 +8,22 @@ show` prints what is in force and where it came from; `config validate` checks a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.sources import FlatSource, split_list
+from config.sources import FlatSource
+from config.values import broker_zone, distinct, plain_path, split_list
 
 
 class Section(BaseModel):
-    """A frozen group of settings; an unknown name is an error."""
+    """A frozen group of settings; an unknown name is an error, and errors do not repeat what was given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(split_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(distinct)]
 Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
 
 
@@ -33,9 +34,13 @@ class TerminalSettings(Section):
     mt5_login: int | None = Field(None, ge=1, description="account number")
     mt5_password: SecretStr | None = Field(None, description="account password; never logged")
     mt5_server: str | None = Field(None, description="broker's server name as the terminal shows it")
-    mt5_path: Path | None = Field(None, description="terminal64.exe, where more than one is installed")
+    mt5_path: Annotated[Path, AfterValidator(plain_path)] | None = Field(
+        None, description="terminal64.exe, where more than one is installed"
+    )
     mt5_timeout_ms: int = Field(60_000, ge=1_000, le=600_000, description="ms to wait for the terminal to start")
-    broker_time_zone: str = Field("America/New_York+7", description="the server's clock: IANA zone, plus hours")
+    broker_time_zone: Annotated[str, AfterValidator(broker_zone)] = Field(
+        "America/New_York+7", description="the server's clock: IANA zone, plus hours"
+    )
     trade_mode: Literal["paper", "live"] = Field("paper", description="paper sends nothing to a real terminal. RISK: live sends orders")
     allow_real_account: bool = Field(False, description="RISK: true lets live mode trade an account with real money")
     magic: int = Field(20_260_101, ge=1, le=2**63 - 1, description="marks our orders; orders with another magic are left alone")
@@ -55,7 +60,9 @@ class DataSettings(Section):
 
     history_bars: int = Field(10_000, ge=3_000, le=1_000_000, description="closed bars that must exist before the first decision")
     chunk_bars: int = Field(5_000, ge=100, le=50_000, description="bars fetched from the terminal in one call")
-    max_bar_age_bars: float = Field(2.0, ge=1, le=60, description="a decision later than this many bar lengths after the bar opened is vetoed as stale")
+    max_bar_age_bars: float = Field(
+        2.0, ge=1, le=60, description="a decision later than this many bar lengths after the bar opened is vetoed as stale"
+    )
 
 
 class SimulationSettings(Section):
@@ -64,7 +71,6 @@ class SimulationSettings(Section):
     speed: float = Field(60.0, gt=0, le=1e9, description="simulated seconds per second; --speed max replays in lockstep")
     sim_balance: float = Field(10_000.0, gt=0, description="opening balance, account currency")
     sim_leverage: int = Field(100, ge=1, le=3_000, description="account leverage")
-    sim_commission_per_lot: float = Field(3.5, ge=0, le=100, description="account currency per lot and side")
     sim_slippage_points: float = Field(0.0, ge=0, le=100, description="points lost on every market fill")
     synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
     synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
@@ -82,7 +88,9 @@ class ModelSettings(Section):
     use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")
     use_lag_llama: bool = Field(False, description="zero-shot forecaster; not part of this version, keep false")
     keep_versions: int = Field(5, ge=2, le=1_000, description="newest versions of each slot kept on disk")
-    model_signing_key: SecretStr | None = Field(None, min_length=32, description="overrides the key file in the home; 32 characters or more")
+    model_signing_key: SecretStr | None = Field(
+        None, min_length=32, description="overrides the key file in the home; 32 characters or more"
+    )
 
 
 class TrainingSettings(Section):
@@ -97,7 +105,7 @@ class TrainingSettings(Section):
     tree_train_rows: int = Field(50_000, ge=2_000, le=1_000_000, description="rows of one tree job, all symbols together")
     tree_folds: int = Field(5, ge=2, le=20, description="walk-forward refits that judge the recipe")
     tree_count: int = Field(150, ge=10, le=2_000, description="trees in the RandomForest")
-    boost_rounds: int = Field(150, ge=10, le=2_000, description="rounds of XGBoost")
+    boost_rounds: int = Field(100, ge=10, le=2_000, description="rounds of XGBoost")
     final_fraction: float = Field(0.25, ge=0.05, le=0.5, description="newest share of the rows, kept untouched to judge the artifact")
     train_seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of every fit")
     train_threads: int = Field(1, ge=1, le=64, description="threads of one fit; leave a core to the trading loop")
@@ -109,13 +117,13 @@ class LstmSettings(Section):
     """The BiLSTM with attention."""
 
     lstm_seq_length: int = Field(60, ge=10, le=500, description="bars in one input window")
-    lstm_hidden: int = Field(32, ge=4, le=512, description="units per direction")
+    lstm_hidden: int = Field(16, ge=4, le=512, description="units per direction")
     lstm_layers: int = Field(1, ge=1, le=4, description="stacked layers")
-    lstm_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the head")
+    lstm_dropout: float = Field(0.3, ge=0, lt=1, description="dropout before the head")
     lstm_epochs: int = Field(12, ge=1, le=500, description="most epochs of one fit")
-    lstm_patience: int = Field(3, ge=1, le=100, description="epochs without improvement before a fit stops")
-    lstm_batch: int = Field(256, ge=8, le=8_192, description="windows per step")
-    lstm_learning_rate: float = Field(0.002, gt=0, le=1, description="AdamW's step size")
+    lstm_patience: int = Field(4, ge=1, le=100, description="epochs without improvement before a fit stops")
+    lstm_batch: int = Field(128, ge=8, le=8_192, description="windows per step")
+    lstm_learning_rate: float = Field(0.001, gt=0, le=1, description="AdamW's step size")
     lstm_train_rows: int = Field(10_000, ge=2_000, le=1_000_000, description="rows of one BiLSTM job")
     lstm_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where fits run; serving is on the CPU")
 
@@ -123,7 +131,9 @@ class LstmSettings(Section):
 class GateSettings(Section):
     """What a candidate must show before it may serve."""
 
-    gate_profile: Literal["strict", "threshold"] = Field("strict", description="RISK: threshold applies the accuracy and loss floors alone; refused with live")
+    gate_profile: Literal["strict", "threshold"] = Field(
+        "strict", description="RISK: threshold applies the accuracy and loss floors alone; refused with live"
+    )
     min_accuracy: float = Field(0.50, ge=0, le=1, description="least directional accuracy in the final window")
     max_val_loss: float = Field(1.0, gt=0, le=1, description="validation loss over the loss of predicting zero must be below this")
     min_directional_rows: int = Field(200, ge=10, le=1_000_000, description="final rows on which the model must take a side")
@@ -141,7 +151,10 @@ class RiskSettings(Section):
     risk_percent: float = Field(0.5, gt=0, le=5, description="RISK: % of equity lost when a stop is hit")
     max_positions: int = Field(3, ge=1, le=100, description="open positions over all symbols")
     max_positions_per_symbol: int = Field(1, ge=1, le=10, description="open positions on one symbol")
-    daily_loss_percent: float = Field(2.0, gt=0, le=50, description="RISK: % of the day's opening equity; floating loss counts; no entries beyond it until the next day")
+    daily_loss_percent: float = Field(
+        2.0, gt=0, le=50, description="RISK: % of the day's opening equity; floating loss counts; no entries beyond it until the next day"
+    )
+    commission_per_lot: float = Field(3.5, ge=0, le=100, description="account currency per lot and side, as your broker charges; the simulated one charges it too")
     max_spread_to_stop: float = Field(0.35, gt=0, le=1, description="widest spread, as a share of the stop distance")
     cooldown_bars: int = Field(3, ge=0, le=10_000, description="bars without an entry on a symbol after a losing trade")
     max_margin_percent: float = Field(30.0, gt=0, le=100, description="% of equity that margin may take, the new order included")
@@ -153,7 +166,7 @@ class ExitSettings(Section):
     atr_sl_multiplier: float = Field(1.5, gt=0, le=20, description="stop distance in ATR")
     atr_tp_multiplier: float = Field(1.5, gt=0, le=40, description="target distance in ATR, before the stop is widened for costs")
     min_stop_costs: float = Field(5.0, ge=0, le=100, description="least stop distance in round-trip costs")
-    horizon_bars: int = Field(30, ge=2, le=1_000, description="bars after which a trade is closed")
+    horizon_bars: int = Field(15, ge=2, le=1_000, description="bars after which a trade is closed")
 
 
 class FilterSettings(Section):
@@ -173,7 +186,7 @@ class LogSettings(Section):
 class Settings(BaseSettings):
     """All sections, checked as a whole and frozen; read once at start and handed down by section."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     terminal: TerminalSettings = TerminalSettings()
     symbols: SymbolSettings = SymbolSettings()
@@ -202,9 +215,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = list(_contradictions(self))
+        problems = _contradictions(self)
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -216,7 +229,7 @@ class Settings(BaseSettings):
 
 def _contradictions(settings: Settings) -> list[str]:
     """Values that are right alone and wrong together."""
-    rules: list[tuple[Any, str]] = [
+    rules: list[tuple[bool, str]] = [
         (
             settings.gate.gate_profile == "threshold" and settings.terminal.trade_mode == "live",
             "GATE_PROFILE=threshold with TRADE_MODE=live: the threshold profile proves nothing about profit; use GATE_PROFILE=strict",

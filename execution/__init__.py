@@ -1,0 +1,1 @@
+"""Execution: orders, risk, and the terminals that carry them out."""

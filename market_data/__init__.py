@@ -1,0 +1,1 @@
+"""Market data: bars, instruments, the clock, and where history comes from."""

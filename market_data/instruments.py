@@ -28,6 +28,7 @@ class SymbolSpec:
         trade_mode: 0 disabled, 1 long only, 2 short only, 3 close only, 4 full.
         calc_mode: the broker's rule for profit and margin (0 = FX).
         currency_base, currency_profit, currency_margin: ISO codes.
+        volume_limit: most lots open in one direction, all positions together; 0 = no limit.
     """
 
     name: str
@@ -48,6 +49,7 @@ class SymbolSpec:
     currency_base: str
     currency_profit: str
     currency_margin: str
+    volume_limit: float = 0.0
 
     def problems(self) -> tuple[str, ...]:
         """What makes this specification impossible to trade on; empty when sound."""

@@ -1,0 +1,1 @@
+"""Strategy: features, models, and the decision on a closed bar."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -182,6 +183,25 @@ def require_schema(owner: str, wanted: FeatureSchema, given: FeatureSchema) -> N
     missing = tuple(sorted(set(wanted.names) - set(given.names)))
     unexpected = tuple(sorted(set(given.names) - set(wanted.names)))
     raise SchemaMismatch(owner, missing, unexpected)
+
+
+@lru_cache(maxsize=64)
+def _columns(given: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.intp]:
+    return np.array([given.index(name) for name in wanted], dtype=np.intp)
+
+
+def select(owner: str, window: FeatureWindow, wanted: FeatureSchema) -> FeatureWindow:
+    """The columns that a model reads, in its order.
+
+    Raises:
+        SchemaMismatch: the window lacks some of them.
+    """
+    if window.schema.names == wanted.names:
+        return window
+    missing = tuple(sorted(set(wanted.names) - set(window.schema.names)))
+    if missing:
+        raise SchemaMismatch(owner, missing, ())
+    return FeatureWindow(wanted, window.values[:, _columns(window.schema.names, wanted.names)])
 
 
 def newest_rows(owner: str, window: FeatureWindow, rows: int) -> Matrix:

@@ -1,0 +1,7 @@
+"""A simulated terminal with the functions, types and manners of the official `MetaTrader5` module."""
+
+from execution.simulated.ledger import SimulatedAccount
+from execution.simulated.module import SimulatedMT5
+from execution.simulated.specs import default_spec
+
+__all__ = ["SimulatedAccount", "SimulatedMT5", "default_spec"]

@@ -1,0 +1,1 @@
+"""Learning: labels, recipes, validation, the gate and the registry of models."""

@@ -1,0 +1,9 @@
+# The five checks, in one command. Without make, run them one by one; CONTRIBUTING.md lists them.
+.PHONY: check
+check:
+	ruff format --check .
+	ruff check .
+	mypy
+	mypy --platform win32
+	lint-imports
+	python -m pytest -q --cov

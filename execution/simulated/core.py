@@ -1,0 +1,187 @@
+"""The simulated terminal's state: connection, last error, market, broker, book."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from config.errors import DataError, HomeError, ScalperError
+from execution.simulated import constants as mt5
+from execution.simulated.book import Book
+from execution.simulated.calls import SUCCESS, CallFailed
+from execution.simulated.dealer import Dealer
+from execution.simulated.engine import Engine
+from execution.simulated.feed import Feed
+from execution.simulated.ledger import NOTHING, Ledger, SimulatedAccount
+from execution.simulated.market import Market, fingerprint, first_instant
+from execution.simulated.money import Money
+from execution.simulated.trade import TradeDesk
+from market_data.bars import Bars
+from market_data.clock import BrokerTime, ManualClock
+from market_data.instruments import SymbolSpec
+
+
+class TerminalCore:
+    """Market, broker and book behind the module's functions.
+
+    One lock serialises every call, so threads may share a terminal.
+
+    Attributes:
+        algo_trading: the terminal's Algo Trading button.
+        connected: whether the terminal reaches its server.
+        api_disabled: the terminal's option against trading from Python.
+    """
+
+    api_disabled = False
+
+    def __init__(
+        self,
+        feeds: Mapping[str, Bars],
+        specs: Mapping[str, SymbolSpec],
+        *,
+        history_bars: int,
+        account: SimulatedAccount,
+        broker_time: BrokerTime,
+        book: Path | None,
+        start: datetime | None = None,
+    ) -> None:
+        self._lock, self._error, self._initialized = threading.RLock(), SUCCESS, False
+        self._depth: set[str] = set()
+        made = {symbol: Feed(bars, _spec(specs, symbol), broker_time) for symbol, bars in feeds.items()}
+        self._identity = _identity(made, account)
+        self._book = None if book is None else Book(book)
+        try:
+            self._open(made, account, history_bars, start)
+        except ScalperError:
+            self.close()
+            raise
+
+    def _open(self, feeds: Mapping[str, Feed], account: SimulatedAccount, history_bars: int, start: datetime | None) -> None:
+        """Resumes the book, or opens the account at the first instant."""
+        saved = None if self._book is None else self._resume(self._book)
+        state, ledger = saved if saved is not None else _beginning(first_instant(feeds, history_bars, start))
+        self._market, self._ledger = Market(feeds, state["now"]), ledger
+        money = Money(self._market, {symbol: feed.spec for symbol, feed in feeds.items()}, account.currency, account.leverage)
+        self._dealer = Dealer(ledger, self._market, money, account)
+        self._engine = Engine(self._dealer)
+        self._desk = TradeDesk(self._dealer, {symbol for symbol in state["selected"] if symbol in feeds})
+        self._written: dict[str, Any] = {}
+        if saved is None:
+            self._dealer.deposit(account.balance, self._market.server_msc())
+        self._commit(durable=True)
+
+    @property
+    def clock(self) -> ManualClock:
+        """The simulated now, UTC."""
+        return self._market.clock
+
+    def advance(self) -> bool:
+        """Plays the market to the next instant at which any symbol opens a bar.
+
+        Bars that end by then are completed first, with their stops and targets; then the bars
+        of that instant open, and their opens are the quotes. What happened is committed.
+
+        Returns:
+            False at the end of the data, where nothing changes: the last bar stays open.
+        """
+        with self._lock:
+            moved = self._engine.advance()
+            if moved:
+                self._commit(durable=False)
+            return moved
+
+    def close(self) -> None:
+        """Closes the broker's book; the terminal cannot be used afterwards."""
+        with self._lock:
+            if self._book is not None:
+                self._book.close()
+
+    @property
+    def algo_trading(self) -> bool:
+        """Whether the Algo Trading button is on."""
+        return self._desk.algo_trading
+
+    @algo_trading.setter
+    def algo_trading(self, on: bool) -> None:
+        self._desk.algo_trading = on
+
+    @property
+    def connected(self) -> bool:
+        """Whether the terminal reaches its server."""
+        return self._desk.connected
+
+    @connected.setter
+    def connected(self, on: bool) -> None:
+        self._desk.connected = on
+
+    def _require_connection(self) -> None:
+        if not self._initialized:
+            raise CallFailed(mt5.RES_E_INTERNAL_FAIL_CONNECT, "No IPC connection")
+
+    def _feed(self, symbol: str, code: int = mt5.RES_E_NOT_FOUND) -> Feed:
+        """The symbol's feed, after the test for a connection."""
+        self._require_connection()
+        feed = self._market.feeds.get(symbol)
+        if feed is None:
+            message = "Terminal: Not found" if code == mt5.RES_E_NOT_FOUND else "Terminal: Call failed"
+            raise CallFailed(code, message)
+        return feed
+
+    def _quoted(self, symbol: str) -> Feed:
+        """The feed of a symbol in Market Watch that has a quote."""
+        feed = self._feed(symbol)
+        if symbol not in self._desk.selected or feed.position < 0:
+            raise CallFailed(mt5.RES_E_NOT_FOUND, "Terminal: Not found")
+        return feed
+
+    def _commit(self, *, durable: bool) -> None:
+        """Writes what changed; without a book only forgets it.
+
+        Not durable and without changes of the ledger, only the instant can have changed.
+        """
+        changes = self._ledger.take_changes()
+        if self._book is None:
+            return
+        if changes is NOTHING and not durable:
+            self._book.save_now(self._market.now)
+            return
+        ledger = self._ledger
+        state = {
+            "identity": self._identity,
+            "now": self._market.now,
+            "balance": ledger.balance,
+            "next_order": ledger.next_order,
+            "next_deal": ledger.next_deal,
+            "selected": sorted(self._desk.selected),
+        }
+        self._book.save({key: value for key, value in state.items() if self._written.get(key) != value}, changes, durable=durable)
+        self._written = state
+
+    def _resume(self, book: Book) -> tuple[dict[str, Any], Ledger] | None:
+        saved = book.load()
+        if saved is not None and saved[0].get("identity") != self._identity:
+            raise HomeError(
+                f"the simulated broker's book {book.path} was made with {saved[0].get('identity')}, not with {self._identity}; "
+                "give the same symbols, data and account, or choose another --home"
+            )
+        return saved
+
+
+def _beginning(now: int) -> tuple[dict[str, Any], Ledger]:
+    """State and ledger of a new account."""
+    return {"now": now, "selected": []}, Ledger()
+
+
+def _identity(feeds: Mapping[str, Feed], account: SimulatedAccount) -> str:
+    """What must not change under a book: account, symbols, data."""
+    return f"account {account.login} in {account.currency}, market {fingerprint(feeds)}"
+
+
+def _spec(specs: Mapping[str, SymbolSpec], symbol: str) -> SymbolSpec:
+    spec = specs.get(symbol)
+    if spec is None or spec.name != symbol:
+        raise DataError(f"{symbol}: no specification of that name; give one, for example default_spec({symbol!r})")
+    return spec

@@ -1,0 +1,230 @@
+"""The broker's desk: fills become orders, deals and positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from execution.orders import Side
+from execution.simulated import constants as mt5
+from execution.simulated.ledger import Ledger, OpenPosition, SimulatedAccount, order_record
+from execution.simulated.market import Market
+from execution.simulated.money import Money
+from execution.simulated.structs import Struct
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An order that trades now; `time_msc` in server milliseconds.
+
+    Attributes:
+        side: of the order; a long position is closed by a SHORT order.
+        reason: DEAL_REASON_*, which are ORDER_REASON_* as well.
+        magic: of the request, or of the position where the broker acts.
+        pending: the working order that is being filled, if any.
+        kind: ORDER_TYPE_* on record; None for a market order of the side.
+    """
+
+    symbol: str
+    side: Side
+    volume: float
+    price: float
+    time_msc: int
+    reason: int = mt5.DEAL_REASON_EXPERT
+    magic: int = 0
+    comment: str = ""
+    sl: float = 0.0
+    tp: float = 0.0
+    filling: int = mt5.ORDER_FILLING_FOK
+    pending: Struct | None = None
+    kind: int | None = None
+
+    @property
+    def deal_type(self) -> int:
+        """DEAL_TYPE_BUY or DEAL_TYPE_SELL, which are ORDER_TYPE_* as well."""
+        return mt5.DEAL_TYPE_BUY if self.side is Side.LONG else mt5.DEAL_TYPE_SELL
+
+
+class Dealer:
+    """Books fills into the ledger."""
+
+    def __init__(self, ledger: Ledger, market: Market, money: Money, account: SimulatedAccount) -> None:
+        self.ledger, self.market, self.money, self.account = ledger, market, money, account
+
+    def deposit(self, amount: float, time_msc: int) -> None:
+        """Books the opening balance."""
+        kind = {"type": mt5.DEAL_TYPE_BALANCE, "reason": mt5.DEAL_REASON_CLIENT, "profit": amount, "comment": "Initial deposit"}
+        self.ledger.add_deal({**kind, "time": time_msc // 1000, "time_msc": time_msc})
+
+    def trade(self, fill: Fill) -> Struct:
+        """Opens a position, or on a netting account whatever the fill comes to.
+
+        Returns:
+            The deal.
+        """
+        held = self.held(fill.symbol)
+        if held is None:
+            return self._open(fill)
+        if held.side is fill.side:
+            return self._add(held, fill)
+        if fill.volume <= held.volume + 1e-9:
+            return self.close(held, fill)
+        return self._reverse(held, fill)
+
+    def held(self, symbol: str) -> OpenPosition | None:
+        """The one position of a symbol on a netting account; None on a hedging one."""
+        if self.account.hedging:
+            return None
+        return next((position for position in self.ledger.positions.values() if position.symbol == symbol), None)
+
+    def close(self, position: OpenPosition, fill: Fill, entry: int = mt5.DEAL_ENTRY_OUT) -> Struct:
+        """Closes a position, or a part of it.
+
+        Returns:
+            The deal, which carries the profit.
+        """
+        profit = self.money.profit(position.symbol, position.side, fill.volume, position.price_open, fill.price)
+        swap = position.swap * fill.volume / position.volume
+        deal = self._book(fill, position.ticket, entry, profit, swap)
+        self.ledger.reduce(replace(position, swap=position.swap - swap), fill.volume, fill.time_msc)
+        return deal
+
+    def close_by(self, position: OpenPosition, other: OpenPosition, request: Struct, time_msc: int) -> Struct:
+        """Closes two opposite positions against each other, at the other's price.
+
+        Returns:
+            The deal of the first position, which carries the profit.
+        """
+        volume = min(position.volume, other.volume)
+        common = {"symbol": position.symbol, "volume": volume, "time_msc": time_msc, "magic": request.magic, "comment": request.comment}
+        first = Fill(side=position.side.opposite, price=other.price_open, kind=mt5.ORDER_TYPE_CLOSE_BY, **common)
+        second = Fill(side=other.side.opposite, price=other.price_open, kind=mt5.ORDER_TYPE_CLOSE_BY, **common)
+        deal = self.close(position, first, mt5.DEAL_ENTRY_OUT_BY)
+        self.close(other, second, mt5.DEAL_ENTRY_OUT_BY)
+        return deal
+
+    def floating(self, position: OpenPosition) -> float:
+        """What a position would make at the current quote, rounded to cents."""
+        return round(self.money.profit(position.symbol, position.side, position.volume, position.price_open, self.exit_price(position)), 2)
+
+    def exit_price(self, position: OpenPosition) -> float:
+        """The side of the quote at which a position is closed."""
+        tick = self.market.feeds[position.symbol].tick
+        return tick.bid if position.side is Side.LONG else tick.ask
+
+    def profit(self) -> float:
+        """Floating profit of all positions."""
+        return round(sum((self.floating(position) for position in self.ledger.positions.values()), 0.0), 2)
+
+    def equity(self) -> float:
+        """Balance, floating profit and swap."""
+        swap = sum((position.swap for position in self.ledger.positions.values()), 0.0)
+        return round(self.ledger.balance + self.profit() + swap, 2)
+
+    def margin(self, extra: Fill | None = None) -> float:
+        """Account currency bound by all positions, with a fill that is only considered.
+
+        On a hedging account the larger leg of a symbol counts, on a netting one the difference.
+        """
+        legs: dict[str, dict[Side, float]] = {}
+        for position in self.ledger.positions.values():
+            _add(legs, position.symbol, position.side, position.volume * position.margin_per_lot)
+        if extra is not None:
+            _add(legs, extra.symbol, extra.side, extra.volume * self.money.margin_per_lot(extra.symbol, extra.price))
+        bound = (
+            max(leg.values()) if self.account.hedging else abs(leg.get(Side.LONG, 0.0) - leg.get(Side.SHORT, 0.0)) for leg in legs.values()
+        )
+        return round(sum(bound, 0.0), 2)
+
+    def level(self, equity: float, margin: float) -> float:
+        """Margin level in percent; 0.0 where no margin is bound."""
+        return equity / margin * 100.0 if margin > 0 else 0.0
+
+    def _open(self, fill: Fill) -> Struct:
+        ticket = self.ledger.next_order if fill.pending is None else fill.pending.ticket
+        deal = self._book(fill, ticket, mt5.DEAL_ENTRY_IN)
+        self.ledger.put(self._position(ticket, fill, fill.volume))
+        return deal
+
+    def _add(self, held: OpenPosition, fill: Fill) -> Struct:
+        deal = self._book(fill, held.ticket, mt5.DEAL_ENTRY_IN)
+        volume = round(held.volume + fill.volume, 8)
+        price = (held.price_open * held.volume + fill.price * fill.volume) / volume
+        bound = held.margin_per_lot * held.volume + self.money.margin_per_lot(fill.symbol, fill.price) * fill.volume
+        held = replace(held, sl=fill.sl or held.sl, tp=fill.tp or held.tp)
+        grown = replace(held, volume=volume, price_open=price, time_update_msc=fill.time_msc, margin_per_lot=bound / volume)
+        self.ledger.put(grown)
+        return deal
+
+    def _reverse(self, held: OpenPosition, fill: Fill) -> Struct:
+        profit = self.money.profit(held.symbol, held.side, held.volume, held.price_open, fill.price)
+        deal = self._book(fill, held.ticket, mt5.DEAL_ENTRY_INOUT, profit, held.swap)
+        self.ledger.put(self._position(held.ticket, fill, round(fill.volume - held.volume, 8)))
+        return deal
+
+    def _position(self, ticket: int, fill: Fill, volume: float) -> OpenPosition:
+        return OpenPosition(
+            ticket=ticket,
+            symbol=fill.symbol,
+            side=fill.side,
+            volume=volume,
+            price_open=fill.price,
+            sl=fill.sl,
+            tp=fill.tp,
+            time_msc=fill.time_msc,
+            time_update_msc=fill.time_msc,
+            magic=fill.magic,
+            reason=fill.reason,
+            comment=fill.comment,
+            margin_per_lot=self.money.margin_per_lot(fill.symbol, fill.price),
+        )
+
+    def _book(self, fill: Fill, position: int, entry: int, profit: float = 0.0, swap: float = 0.0) -> Struct:
+        order = self._order(fill, position)
+        self.ledger.finish(order)
+        return self.ledger.add_deal(
+            {
+                "order": order.ticket,
+                "time": fill.time_msc // 1000,
+                "time_msc": fill.time_msc,
+                "type": fill.deal_type,
+                "entry": entry,
+                "magic": fill.magic,
+                "position_id": position,
+                "reason": fill.reason,
+                "volume": fill.volume,
+                "price": fill.price,
+                "commission": -self.account.commission_per_lot * fill.volume,
+                "swap": swap,
+                "profit": profit,
+                "symbol": fill.symbol,
+                "comment": fill.comment,
+            }
+        )
+
+    def _order(self, fill: Fill, position: int) -> Struct:
+        done = {"time_done_msc": fill.time_msc, "state": mt5.ORDER_STATE_FILLED, "position_id": position, "volume_current": 0.0}
+        if fill.pending is not None:
+            return order_record({**fill.pending._asdict(), **done, "price_current": fill.price})
+        return order_record(
+            {
+                **done,
+                "ticket": self.ledger.order_ticket(),
+                "time_setup_msc": fill.time_msc,
+                "type": fill.deal_type if fill.kind is None else fill.kind,
+                "type_filling": fill.filling,
+                "magic": fill.magic,
+                "reason": fill.reason,
+                "volume_initial": fill.volume,
+                "price_open": fill.price,
+                "price_current": fill.price,
+                "sl": fill.sl,
+                "tp": fill.tp,
+                "symbol": fill.symbol,
+                "comment": fill.comment,
+            }
+        )
+
+
+def _add(legs: dict[str, dict[Side, float]], symbol: str, side: Side, amount: float) -> None:
+    leg = legs.setdefault(symbol, {})
+    leg[side] = leg.get(side, 0.0) + amount

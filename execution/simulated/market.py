@@ -1,0 +1,130 @@
+"""All symbols on one time line, and what one currency is worth in another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+
+from config.errors import DataError, InsufficientHistory
+from execution.simulated.feed import Feed
+from market_data.clock import ManualClock, from_epoch
+
+_FINGERPRINT_ROWS = 500
+
+
+class Market:
+    """The feeds, the simulated clock and the order in which bars open.
+
+    Args:
+        feeds: one per symbol; symbols are played in this order.
+        start: UTC epoch seconds of the first instant, at which at least one bar opens.
+
+    Attributes:
+        now: the current instant, UTC epoch seconds.
+        clock: the same, for those who are handed a Clock.
+    """
+
+    def __init__(self, feeds: Mapping[str, Feed], start: int) -> None:
+        self.feeds = dict(feeds)
+        self.now = start
+        self.clock = ManualClock(from_epoch(start))
+        self.seek(start)
+
+    def seek(self, now: int) -> None:
+        """Goes to the state that playing up to `now` leaves; the clock never goes back."""
+        self._tell(now)
+        for feed in self.feeds.values():
+            feed.seek(now)
+
+    def next_instant(self) -> int | None:
+        """When the next bar of any symbol opens; None at the end of the data."""
+        return min((time for feed in self.feeds.values() if (time := feed.next_time) is not None), default=None)
+
+    def due(self, instant: int) -> list[Feed]:
+        """Feeds whose forming bar ends by `instant`."""
+        return [feed for feed in self.feeds.values() if feed.due(instant)]
+
+    def open_at(self, instant: int) -> list[Feed]:
+        """Moves the clock to `instant` and opens the bars of that instant."""
+        self._tell(instant)
+        opened = [feed for feed in self.feeds.values() if feed.next_time == instant]
+        for feed in opened:
+            feed.open_next()
+        return opened
+
+    def server_msc(self) -> int:
+        """The newest tick of all symbols, server milliseconds: the server's idea of now."""
+        return max(feed.tick.time_msc for feed in self.feeds.values())
+
+    def rate(self, source: str, target: str, *, receiving: bool) -> float | None:
+        """Units of `target` for one of `source`, at the side of the quote that costs more.
+
+        Args:
+            source: currency of the amount.
+            target: currency wanted.
+            receiving: whether the source amount is income (sold at the bid) or a debt (bought
+                at the ask).
+
+        Returns:
+            None where no symbol, nor two by way of the dollar, quotes it.
+        """
+        direct = self._direct(source, target, receiving)
+        if direct is not None or "USD" in (source, target):
+            return direct
+        first, second = self._direct(source, "USD", receiving), self._direct("USD", target, receiving)
+        return None if first is None or second is None else first * second
+
+    def _direct(self, source: str, target: str, receiving: bool) -> float | None:
+        if source == target:
+            return 1.0
+        for feed in self.feeds.values():
+            pair = (feed.spec.currency_base, feed.spec.currency_profit)
+            if feed.position >= 0 and pair == (source, target):
+                return feed.tick.bid if receiving else feed.tick.ask
+            if feed.position >= 0 and pair == (target, source):
+                return 1.0 / (feed.tick.ask if receiving else feed.tick.bid)
+        return None
+
+    def _tell(self, now: int) -> None:
+        self.now = now
+        self.clock.set(from_epoch(now))
+
+
+def first_instant(feeds: Mapping[str, Feed], history_bars: int, start: datetime | None) -> int:
+    """When the simulation begins: every symbol has its history, or the first bar from `start` on.
+
+    Raises:
+        InsufficientHistory: if a symbol has no bar left to play after its history.
+        DataError: if the data end before `start`.
+    """
+    if not feeds:
+        raise DataError("no feeds to simulate; give at least one symbol")
+    if start is None:
+        return max(_after_history(feed, history_bars) for feed in feeds.values())
+    wanted = int(start.timestamp())
+    later = [int(feed.time[at]) for feed in feeds.values() if (at := int(np.searchsorted(feed.time, wanted))) < len(feed.time)]
+    if not later:
+        raise DataError(f"no bar at or after {start.isoformat()}; choose an earlier --start or give newer data")
+    return min(later)
+
+
+def _after_history(feed: Feed, history_bars: int) -> int:
+    if len(feed.time) <= history_bars:
+        raise InsufficientHistory(feed.spec.name, len(feed.time), history_bars + 1)
+    return int(feed.time[history_bars])
+
+
+def fingerprint(feeds: Mapping[str, Feed]) -> str:
+    """What a broker's book remembers of its market: symbols, bar lengths and how the prices begin."""
+    facts = {name: (feed.bars.timeframe.name, int(feed.time[0]), _beginning(feed)) for name, feed in sorted(feeds.items())}
+    return json.dumps(facts, sort_keys=True)
+
+
+def _beginning(feed: Feed) -> str:
+    rows = slice(0, _FINGERPRINT_ROWS)
+    points = np.rint(feed.bars.close[rows] / feed.spec.point).astype("<i8")
+    return hashlib.sha256(feed.time[rows].astype("<i8").tobytes() + points.tobytes()).hexdigest()[:16]

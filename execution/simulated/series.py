@@ -1,0 +1,137 @@
+"""Rates of one symbol in one timeframe, in server time, cut at the bar that is forming."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import DataError
+from execution.simulated import constants as mt5
+from market_data.bars import RATES_DTYPE, IntArray
+
+Rates = NDArray[np.void]
+
+_MINUTE, _DAY, _WEEK = 60, 86_400, 604_800
+_FIRST_SUNDAY = 259_200  # 1970-01-04, seconds after the epoch
+TIMEFRAME_SECONDS = {
+    **{getattr(mt5, f"TIMEFRAME_M{minutes}"): minutes * _MINUTE for minutes in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)},
+    **{getattr(mt5, f"TIMEFRAME_H{hours}"): hours * 60 * _MINUTE for hours in (1, 2, 3, 4, 6, 8, 12)},
+    mt5.TIMEFRAME_D1: _DAY,
+    mt5.TIMEFRAME_W1: _WEEK,
+    mt5.TIMEFRAME_MN1: 30 * _DAY,
+}
+"""Seconds of every timeframe constant; a month's is nominal."""
+
+
+def bar_starts(server: IntArray, timeframe: int) -> IntArray:
+    """Open time of the bar that holds each server stamp; weeks begin on Sunday, months on the first."""
+    if timeframe == mt5.TIMEFRAME_MN1:
+        return server.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
+    shift = _FIRST_SUNDAY if timeframe == mt5.TIMEFRAME_W1 else 0
+    seconds = TIMEFRAME_SECONDS[timeframe]
+    return (server - shift) // seconds * seconds + shift
+
+
+_ROW = RATES_DTYPE.itemsize
+_OPEN_AT = 8
+_OPEN_VOLUME, _YOUNG = Struct("<d24xQ"), Struct("<ddddQ")
+
+
+class Series:
+    """All bars of a timeframe, of which the first are visible; the last visible one may be forming.
+
+    Args:
+        base: shape (n,) of RATES_DTYPE, the feed's own bars, complete, server time ascending.
+        first: shape (m,), for each bar of this series the index of its first base bar.
+        rows: shape (m,) of RATES_DTYPE, the complete bars of this series.
+    """
+
+    def __init__(self, base: Rates, first: IntArray, rows: Rates) -> None:
+        self._base, self._first, self.rows = base, first, rows
+        self._own = rows is base
+        self._bytes = np.ascontiguousarray(rows).view(np.uint8).data
+        self.time: IntArray = np.ascontiguousarray(rows["time"])
+
+    @classmethod
+    def native(cls, base: Rates) -> Series:
+        """The feed's own timeframe."""
+        return cls(base, np.arange(len(base), dtype=np.int64), base)
+
+    @classmethod
+    def aggregate(cls, base: Rates, timeframe: int) -> Series:
+        """Longer bars made of base bars, aligned in the server's clock."""
+        starts = bar_starts(base["time"], timeframe)
+        first = np.flatnonzero(np.concatenate(([True], starts[1:] != starts[:-1]))).astype(np.int64)
+        rows = np.zeros(len(first), RATES_DTYPE)
+        last = np.concatenate((first[1:], [len(base)])) - 1
+        rows["time"], rows["open"], rows["close"] = starts[first], base["open"][first], base["close"][last]
+        rows["high"] = np.maximum.reduceat(base["high"], first)
+        rows["low"] = np.minimum.reduceat(base["low"], first)
+        rows["tick_volume"] = np.add.reduceat(base["tick_volume"], first)
+        rows["spread"] = np.minimum.reduceat(base["spread"], first)
+        return cls(base, first, rows)
+
+    def visible(self, position: int) -> int:
+        """How many bars exist when base bar `position` is the newest."""
+        return position + 1 if self._own else int(np.searchsorted(self._first, position, side="right"))
+
+    def read(self, start: int, stop: int, position: int, forming: bool) -> Rates:
+        """A copy of bars `start:stop` as they stand now.
+
+        Args:
+            start: first bar, not negative.
+            stop: one past the last bar, at most `visible(position)`.
+            position: index of the newest base bar.
+            forming: whether that base bar has shown its open only.
+        """
+        if self._own:
+            return self._copy_rows(start, stop, forming and stop == position + 1)
+        window = self._copy_rows(start, stop, forming=False)
+        if start < stop == self.visible(position):
+            window[-1] = self._newest(int(self._first[stop - 1]), stop - 1, position, forming)
+        return window
+
+    def _copy_rows(self, start: int, stop: int, forming: bool) -> Rates:
+        """The hot path: bytes are copied at once, since NumPy copies packed records field by field."""
+        if start >= stop:
+            return np.zeros(0, RATES_DTYPE)
+        data = bytearray(self._bytes[start * _ROW : stop * _ROW])
+        if forming:
+            price, volume = _OPEN_VOLUME.unpack_from(data, len(data) - _ROW + _OPEN_AT)
+            _YOUNG.pack_into(data, len(data) - _ROW + _OPEN_AT, price, price, price, price, min(1, volume))
+        return np.frombuffer(data, RATES_DTYPE)
+
+    def _newest(self, first: int, bar: int, position: int, forming: bool) -> Any:
+        """A longer bar made of what its base bars have shown so far."""
+        row = self.rows[bar].copy()
+        parts = self._base[first : position + 1]
+        newest = self._newest_own(position, forming)
+        earlier = parts[:-1]
+        row["close"], row["high"], row["low"] = newest["close"], newest["high"], newest["low"]
+        row["tick_volume"], row["spread"] = newest["tick_volume"], parts["spread"].min()
+        if len(earlier):
+            row["high"], row["low"] = max(row["high"], earlier["high"].max()), min(row["low"], earlier["low"].min())
+            row["tick_volume"] += earlier["tick_volume"].sum()
+        return row
+
+    def _newest_own(self, position: int, forming: bool) -> Any:
+        row = self._base[position].copy()
+        if forming:
+            row["high"] = row["low"] = row["close"] = row["open"]
+            row["tick_volume"] = min(1, int(row["tick_volume"]))
+        return row
+
+
+def single_increasing(server: IntArray) -> NDArray[np.bool_]:
+    """Which bars to keep so that server stamps increase.
+
+    Markets that never close have bars in the hour that a server clock repeats; the repetition
+    has no stamps of its own and is left out.
+    """
+    if len(server) == 0:
+        raise DataError("a feed without bars; give at least one")
+    peak = np.maximum.accumulate(server)
+    return np.concatenate(([True], server[1:] > peak[:-1]))

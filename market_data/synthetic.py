@@ -1,0 +1,116 @@
+"""A synthetic market: seeded M1 bars with a documented, tunable predictable part.
+
+Log price = noise + `edge` x (three mechanisms). At edge 0 the price is a martingale: whatever a
+model finds there is luck. The mechanisms, all visible in closed bars:
+
+- trend: a latent drift that fades with a half-life of TREND_HALF_LIFE bars;
+- reversion: a part of the price that is pulled back to zero with REVERSION_HALF_LIFE;
+- flow: now and then a bar moves on a surge of ticks, and price drifts on the same way for
+  FLOW_BARS bars. At edge 0 the surges are still there and mean nothing.
+
+Volatility has a daily shape and clusters. The market keeps the FX week: Sunday 17:00 to Friday
+17:00 New York. Highs and lows are the exact maximum and minimum laws of a Brownian bridge.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+
+import numpy as np
+from scipy.signal import lfilter
+
+from market_data.bars import Bars, FloatArray, IntArray, Timeframe
+from market_data.clock import BrokerTime
+from market_data.instruments import SymbolSpec
+
+MINUTE_SIGMA = 8.5e-5
+"""Typical standard deviation of a one-minute log return."""
+
+TREND_HALF_LIFE, TREND_SHARE = 30.0, 0.3
+REVERSION_HALF_LIFE, REVERSION_SHARE = 10.0, 3.5
+FLOW_EVERY, FLOW_BARS, FLOW_DRIFT, FLOW_JUMP, FLOW_TICKS = 25, 12, 1.25, 1.5, 4.0
+"""Shares and drifts are in units of the minute's noise."""
+
+_NEW_YORK = BrokerTime("America/New_York")
+
+
+def synthetic_bars(spec: SymbolSpec, *, start: datetime, count: int, seed: int, edge: float, price: float) -> Bars:
+    """M1 bars of one symbol.
+
+    Args:
+        spec: digits and point of the symbol.
+        start: first minute, aware.
+        count: bars to make.
+        seed: equal seeds give equal bars for a symbol, and unrelated ones for two symbols.
+        edge: strength of the predictable part; 0 = a martingale, 1 = as documented.
+        price: opening price.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())]))
+    times = _market_minutes(int(start.timestamp()), count)
+    sigma = MINUTE_SIGMA * _day_shape(times) * _clusters(rng, count)
+    flow = _flow_events(rng, count)
+    noise = rng.standard_normal(count) + FLOW_JUMP * flow
+    returns = sigma * (noise + edge * _predictable(rng, count, flow))
+    return _bars(spec, times, returns, sigma, flow, price, rng)
+
+
+def _market_minutes(start: int, count: int) -> IntArray:
+    """The next `count` minutes in which the FX market is open, UTC epoch seconds."""
+    weeks = count // (5 * 1440) + 3
+    minutes = (start // 60 + np.arange(weeks * 7 * 1440, dtype=np.int64)) * 60
+    local = _NEW_YORK.to_server(minutes)
+    since_monday = (local + 3 * 86_400) % (7 * 86_400)
+    closed = (since_monday >= (4 * 24 + 17) * 3600) & (since_monday < (6 * 24 + 17) * 3600)
+    return minutes[~closed][:count]
+
+
+def _day_shape(times: IntArray) -> FloatArray:
+    """Volatility by time of day: quiet in Asia, high in London and New York."""
+    hour = (_NEW_YORK.to_server(times) % 86_400) / 3600.0
+    return 0.75 + 0.45 * np.exp(-(((hour - 9.0) / 3.0) ** 2)) + 0.35 * np.exp(-(((hour - 3.5) / 2.0) ** 2))
+
+
+def _clusters(rng: np.random.Generator, count: int) -> FloatArray:
+    """Slow log-normal waves of volatility."""
+    return np.asarray(np.exp(0.25 * _autoregression(rng.standard_normal(count), 400.0)))
+
+
+def _autoregression(noise: FloatArray, half_life: float) -> FloatArray:
+    """AR(1) of unit variance with the given half-life in bars."""
+    phi = 0.5 ** (1.0 / half_life)
+    return np.asarray(lfilter([np.sqrt(1.0 - phi**2)], [1.0, -phi], noise))
+
+
+def _flow_events(rng: np.random.Generator, count: int) -> FloatArray:
+    """+1 or -1 on the bars that move on a surge, 0 on the others."""
+    return np.where(rng.random(count) < 1.0 / FLOW_EVERY, rng.choice([-1.0, 1.0], count), 0.0)
+
+
+def _predictable(rng: np.random.Generator, count: int, flow: FloatArray) -> FloatArray:
+    """Expected return of each bar, in units of its noise."""
+    trend = TREND_SHARE * _autoregression(rng.standard_normal(count), TREND_HALF_LIFE)
+    stretch = REVERSION_SHARE * _autoregression(rng.standard_normal(count), REVERSION_HALF_LIFE)
+    kernel = np.r_[0.0, np.full(FLOW_BARS, FLOW_DRIFT)]
+    drift = lfilter(kernel, [1.0], flow)
+    return np.asarray(trend + np.diff(stretch, prepend=stretch[0]) + drift)
+
+
+def _bars(
+    spec: SymbolSpec, times: IntArray, returns: FloatArray, sigma: FloatArray, flow: FloatArray, price: float, rng: np.random.Generator
+) -> Bars:
+    close = np.cumsum(returns)
+    opened = np.r_[0.0, close[:-1]]
+    reach = 2.0 * sigma**2
+    top = 0.5 * (opened + close + np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
+    bottom = 0.5 * (opened + close - np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
+    open_, high, low, close_ = (np.round(price * np.exp(part), spec.digits) for part in (opened, top, bottom, close))
+    ticks = rng.poisson(40.0 * (sigma / MINUTE_SIGMA) * (1.0 + FLOW_TICKS * np.abs(flow))) + 1.0
+    return Bars(spec.name, Timeframe.M1, times, open_, high, low, close_, ticks, _spreads(rng, times))
+
+
+def _spreads(rng: np.random.Generator, times: IntArray) -> FloatArray:
+    """Points: a tight market that widens after 17:00 New York."""
+    hour = (_NEW_YORK.to_server(times) // 3600) % 24
+    base = np.where(hour == 17, 10.0, np.where(hour == 18, 4.0, 2.0))
+    return np.asarray(base + rng.poisson(0.5, len(times)))

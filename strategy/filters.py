@@ -1,0 +1,63 @@
+"""Filters: vetoes after the vote and before any order, each with a reason a trader can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from config.settings import FilterSettings
+from market_data.clock import new_york_hour
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCase:
+    """What a filter looks at.
+
+    Attributes:
+        opened: when the decided bar opened, UTC.
+        now: the instant of the decision, UTC.
+        bar_seconds: length of a bar.
+        max_age_bars: bar lengths after which a bar is too old to act on.
+        atr: of the decided bar, price units.
+    """
+
+    opened: datetime
+    now: datetime
+    bar_seconds: int
+    max_age_bars: float
+    atr: float
+    settings: FilterSettings
+
+
+Filter = Callable[[FilterCase], str | None]
+
+
+def stale_bar(case: FilterCase) -> str | None:
+    """A bar is acted on soon after it closed or not at all; labels leave out the same rows."""
+    age = (case.now - case.opened).total_seconds() / case.bar_seconds
+    if age <= case.max_age_bars:
+        return None
+    return f"stale bar: opened {age:.1f} bar lengths ago, at most {case.max_age_bars:g}"
+
+
+def blocked_hour(case: FilterCase) -> str | None:
+    """No entries in the hours that the settings block; the rollover is one of them."""
+    hour = int(new_york_hour(np.array([int(case.opened.timestamp())]))[0])
+    return f"blocked hour: {hour}:00 in New York" if hour in case.settings.blocked_hours else None
+
+
+def no_range(case: FilterCase) -> str | None:
+    """Without a range there is no stop distance."""
+    return None if case.atr > 0 else "no range: ATR is zero or unknown"
+
+
+FILTERS: tuple[Filter, ...] = (stale_bar, blocked_hour, no_range)
+"""The policy, in the order in which it is asked."""
+
+
+def first_veto(case: FilterCase) -> str | None:
+    """The first filter's objection, or None."""
+    return next((reason for rule in FILTERS if (reason := rule(case)) is not None), None)

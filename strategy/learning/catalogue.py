@@ -1,0 +1,94 @@
+"""Questions about the versions on disk, answered for a given state; nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from strategy.learning.active import EMPTY_SLOT, EMPTY_STATE, ActiveState, SlotState
+from strategy.learning.artifact import VerifiedArtifact
+from strategy.learning.store import ArtifactStore, Refusal
+
+LEGACY = "legacy, never loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """One line of `models list`; for a file without a manifest, `slot` is its name and `version` is None."""
+
+    slot: str
+    version: int | None
+    created: str | None
+    active: bool
+    previous: bool
+    pinned: bool
+    metrics: Mapping[str, Any]
+    problem: str | None
+
+
+def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
+    """The active version, or the newest older one that served before and verifies; and what was refused."""
+    refusals: list[Refusal] = []
+    for version in candidates(slot, store.numbers().get(name, ())):
+        found = store.examine(name, version)
+        if isinstance(found, VerifiedArtifact):
+            return found, tuple(refusals)
+        refusals.append(found)
+    return None, tuple(refusals)
+
+
+def candidates(slot: SlotState, on_disk: tuple[int, ...]) -> tuple[int, ...]:
+    """Versions that may serve, best first. A version that never served, or a newer one that was relieved, is none."""
+    if slot.active is None:
+        return ()
+    return (slot.active, *(n for n in reversed(on_disk) if n < slot.active and n in slot.served))
+
+
+def known(store: ArtifactStore, state: ActiveState) -> list[tuple[str, int]]:
+    """Slot and number of every version with a manifest, and of those that the state points at."""
+    disk = {(name, n) for name, numbers in store.numbers().items() for n in numbers}
+    pointed = {(name, n) for name, slot in state.slots.items() for n in (slot.active, slot.previous) if n is not None}
+    return sorted(disk | pointed)
+
+
+def describe(store: ArtifactStore, state: ActiveState, name: str, version: int) -> VersionInfo:
+    """The line of one version; its files are checked."""
+    slot, found = state.slot(name), store.examine(name, version)
+    active = version == slot.active
+    marks = active, version == slot.previous, active and slot.pinned
+    if isinstance(found, Refusal):
+        return VersionInfo(name, version, None, *marks, {}, str(found))
+    return VersionInfo(name, version, found.manifest.created, *marks, found.manifest.metrics, None)
+
+
+def describe_legacy(store: ArtifactStore) -> tuple[VersionInfo, ...]:
+    """The lines of files that no manifest vouches for."""
+    return tuple(
+        VersionInfo(name, None, None, active=False, previous=False, pinned=False, metrics={}, problem=LEGACY) for name in store.legacy()
+    )
+
+
+def surplus(store: ArtifactStore, state: ActiveState, keep: int) -> list[tuple[str, int]]:
+    """Versions that retention may delete: beyond the newest `keep`, neither active nor previous."""
+    return [
+        (name, n)
+        for name, numbers in store.numbers().items()
+        for n in numbers[: max(0, len(numbers) - keep)]
+        if n not in (state.slot(name).active, state.slot(name).previous)
+    ]
+
+
+def rebuilt(store: ArtifactStore) -> ActiveState:
+    """The state by the versions alone: of each slot the two newest that verify and did not fail their gate."""
+    state = EMPTY_STATE
+    for name, numbers in store.numbers().items():
+        good = [n for n in reversed(numbers) if _passed(store, name, n)][:2]
+        active, previous = (*good, None, None)[:2]
+        state = state.with_slot(name, replace(EMPTY_SLOT, active=active, previous=previous, next_version=store.highest(name) + 1))
+    return state
+
+
+def _passed(store: ArtifactStore, name: str, version: int) -> bool:
+    found = store.examine(name, version)
+    return isinstance(found, VerifiedArtifact) and found.manifest.gate_report.get("passed", True) is True

@@ -1,0 +1,142 @@
+"""Training rows: features and labels of one or more symbols, ordered by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import InsufficientHistory
+from execution.exits import ExitPolicy
+from market_data.bars import Bars, FloatArray, IntArray
+from market_data.clock import new_york_hour
+from strategy.features import WARMUP, atr, compute
+from strategy.learning.labels import Costs, label
+from strategy.predictor import FeatureSchema, Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Usable rows in time order; all symbols of an instant stand together.
+
+    Attributes:
+        table: shape (N, F) float32: every feature row of every symbol, one symbol after the
+            other, for windows that reach back over rows without a label.
+        row: shape (n,), index into `table` of each usable row.
+        symbol: shape (n,), index into `symbols`.
+        time: shape (n,), UTC epoch seconds of the decided bar's open.
+        end: shape (n,), UTC epoch seconds when the row's label is known.
+        kind, r_long, r_short, forward: shape (n,), as in Labels.
+    """
+
+    schema: FeatureSchema
+    symbols: tuple[str, ...]
+    table: Matrix
+    row: IntArray
+    symbol: IntArray
+    time: IntArray
+    end: IntArray
+    kind: IntArray
+    r_long: FloatArray
+    r_short: FloatArray
+    forward: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def values(self) -> Matrix:
+        """Feature rows, shape (n, F)."""
+        return self.table[self.row]
+
+    def take(self, rows: IntArray | NDArray[np.bool_]) -> Dataset:
+        """The given rows, in order; `table` is shared."""
+        return replace(
+            self,
+            row=self.row[rows],
+            symbol=self.symbol[rows],
+            time=self.time[rows],
+            end=self.end[rows],
+            kind=self.kind[rows],
+            r_long=self.r_long[rows],
+            r_short=self.r_short[rows],
+            forward=self.forward[rows],
+        )
+
+    def balance(self) -> FloatArray:
+        """Sample weights, mean 1, that give every symbol the same total."""
+        counts = np.bincount(self.symbol, minlength=len(self.symbols))
+        present = np.count_nonzero(counts)
+        return np.asarray(len(self) / (present * counts[self.symbol]), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """How rows become labels.
+
+    Attributes:
+        max_entry_age: bar lengths after which an entry would be vetoed as stale.
+        blocked_hours: New York hours without entries; their rows teach and judge nothing.
+        window: feature rows that a model reads for one forecast.
+    """
+
+    policy: ExitPolicy
+    max_entry_age: float
+    blocked_hours: tuple[int, ...]
+    window: int
+
+
+def build(histories: Mapping[str, Bars], costs: Mapping[str, Costs], schema: FeatureSchema, how: Labelling, most_rows: int) -> Dataset:
+    """Rows of all symbols, the newest `most_rows` of them.
+
+    Raises:
+        InsufficientHistory: a symbol gives no usable row.
+    """
+    parts = [_symbol_rows(bars, costs[name], schema, how) for name, bars in histories.items()]
+    offsets = np.cumsum([0, *(len(part.table) for part in parts[:-1])])
+    time = np.concatenate([part.time for part in parts])
+    order = np.argsort(time, kind="stable")[-most_rows:]
+
+    def join(columns: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        return np.concatenate(columns)[order]
+
+    return Dataset(
+        schema,
+        tuple(histories),
+        np.concatenate([part.table for part in parts]),
+        join([part.row + offset for part, offset in zip(parts, offsets, strict=True)]),  # type: ignore[arg-type]  # int64 in, int64 out
+        join([np.full(len(part), index, dtype=np.int64) for index, part in enumerate(parts)]),  # type: ignore[arg-type]  # as above
+        time[order],
+        *(join([getattr(part, name) for part in parts]) for name in ("end", "kind", "r_long", "r_short", "forward")),  # type: ignore[arg-type]  # as above
+    )
+
+
+def _symbol_rows(bars: Bars, costs: Costs, schema: FeatureSchema, how: Labelling) -> Dataset:
+    table = compute(bars, schema).values
+    labels = label(bars, atr(bars), costs, how.policy, how.max_entry_age)
+    finite = np.isfinite(table).all(axis=1)
+    rows = np.flatnonzero(labels.known & _whole_windows(finite, how.window) & ~np.isin(new_york_hour(bars.time), how.blocked_hours))
+    if len(rows) == 0:
+        raise InsufficientHistory(bars.symbol, len(bars), WARMUP + how.window + how.policy.horizon + 2)
+    zeros = np.zeros(len(rows), dtype=np.int64)
+    return Dataset(
+        schema,
+        (bars.symbol,),
+        table,
+        rows,
+        zeros,
+        bars.time[rows],
+        labels.end[rows],
+        labels.kind[rows],
+        labels.r_long[rows],
+        labels.r_short[rows],
+        labels.forward[rows],
+    )
+
+
+def _whole_windows(finite: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:
+    """Rows whose last `window` rows are all finite."""
+    streak = np.arange(len(finite)) - np.maximum.accumulate(np.where(finite, -1, np.arange(len(finite))))
+    return streak >= window

@@ -1,0 +1,303 @@
+"""One training job: history -> rows -> candidate -> gate -> published version.
+
+When a job runs, and what becomes of its result, is the AutoTrainer's business; how a model is
+made is here and below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from config.errors import FitCancelled
+from config.settings import Settings
+from execution.exits import ExitPolicy
+from market_data.bars import Bars, Capabilities, FloatArray, Timeframe
+from market_data.clock import from_epoch, utc_text
+from market_data.costs import spread_of
+from market_data.instruments import SymbolSpec
+from strategy.compile_onnx import compile_onnx
+from strategy.features import WARMUP, schema_for, sequence_schema
+from strategy.golden import golden_bytes
+from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
+from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
+from strategy.learning.dataset import Dataset, Labelling, build
+from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols
+from strategy.learning.labels import Costs
+from strategy.learning.recipes import Candidate, Recipe, develop
+from strategy.learning.registry import Registry
+from strategy.predictor import FeatureSchema, FeatureWindow, Forecasts, Predictor, select
+
+GOLDEN_ROWS = 16
+LATENCY_TRIES = 25
+LIBRARIES = ("numpy", "scikit-learn", "xgboost", "torch", "TA-Lib", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """Which model a job makes.
+
+    Attributes:
+        name: `train:<slot>`, as the journal and the due table call it.
+        kind: `random_forest`, `xgboost` or `lstm`.
+        symbols: whose history teaches it.
+    """
+
+    slot: str
+    kind: str
+    symbols: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return f"train:{self.slot}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of a job.
+
+    Attributes:
+        manifest: of the published version; None where the gate rejected the candidate.
+        rows: rows that taught the artifact.
+        final_end: newest row that the gate looked at, epoch seconds.
+    """
+
+    spec: JobSpec
+    report: GateReport
+    manifest: Manifest | None
+    rows: int
+    epochs: int
+    final_end: int
+
+
+def specs_of(settings: Settings, symbols: tuple[str, ...]) -> tuple[JobSpec, ...]:
+    """The jobs that the settings call for, trees first: they are ready sooner."""
+    models = settings.models
+    jobs: list[JobSpec] = []
+    if models.use_random_forest:
+        jobs.append(JobSpec(models.model_path, "random_forest", symbols))
+    if models.use_xgboost:
+        jobs.append(JobSpec(models.xgb_model_path, "xgboost", symbols))
+    if models.use_lstm:
+        jobs += [JobSpec(f"{models.lstm_model_path}_{symbol}", "lstm", (symbol,)) for symbol in symbols]
+    return tuple(jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every job works with.
+
+    Attributes:
+        history: (symbol, most bars) -> closed bars.
+        known: what the source records of a symbol.
+        instrument: the symbol's specification.
+        registry: where versions are published.
+        now: the instant that dates a version.
+    """
+
+    settings: Settings
+    origin: str
+    history: Callable[[str, int], Bars]
+    known: Callable[[str], Capabilities]
+    instrument: Callable[[str], SymbolSpec]
+    registry: Registry
+    now: Callable[[], datetime]
+
+    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult:
+        """Trains, judges and, if the gate passes it, publishes one candidate.
+
+        Args:
+            unseen_from: newest row that an earlier try of this slot was judged by, epoch seconds.
+            cancel: set to stop; takes effect within a slice of a fit.
+
+        Raises:
+            FitCancelled: `cancel` was set.
+            InsufficientHistory: too few bars.
+            ScalperError: anything else that went wrong; what serves is unchanged.
+        """
+        recipe = recipe_for(spec, self.settings)
+        full = self._rows(spec, recipe)
+        data = project(full, self._schema(spec))
+        candidate = develop(
+            recipe,
+            data,
+            horizon_seconds=self._horizon_seconds,
+            final_fraction=self.settings.training.final_fraction,
+            least_sides=self.settings.gate.min_directional_rows,
+            cancel=cancel,
+        )
+        files = self._files(candidate, recipe, data)
+        draft = self._draft(spec, recipe, candidate, data)
+        case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, files, unseen_from)
+        report = judge(case)
+        manifest = self._publish(draft, files, case, report, cancel) if report.passed else None
+        return JobResult(spec, report, manifest, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
+
+    @property
+    def _policy(self) -> ExitPolicy:
+        return ExitPolicy.from_settings(self.settings.exits)
+
+    @property
+    def _horizon_seconds(self) -> int:
+        return (self._policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
+
+    def _rows(self, spec: JobSpec, recipe: Recipe) -> Dataset:
+        training, lstm = self.settings.training, self.settings.lstm
+        most = lstm.lstm_train_rows if spec.kind == "lstm" else training.tree_train_rows
+        spare = WARMUP + recipe.window + self._policy.horizon + 2
+        histories = {symbol: self.history(symbol, most // len(spec.symbols) + spare) for symbol in spec.symbols}
+        costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
+        filters, data = self.settings.filters, self.settings.data
+        how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window)
+        return build(histories, costs, schema_for(self._common(spec.symbols)), how, most)
+
+    def costs(self, bars: Bars) -> Costs:
+        """What trading these bars would have cost; the same figures as the simulated broker's."""
+        instrument = self.instrument(bars.symbol)
+        commission = 2 * self.settings.risk.commission_per_lot / instrument.risk_per_lot(1.0)
+        return Costs(spread_of(bars, instrument.point) * instrument.point, commission, instrument.stops_level * instrument.point)
+
+    def _common(self, symbols: tuple[str, ...]) -> Capabilities:
+        known = Capabilities(volume=True, spread=True)
+        for symbol in symbols:
+            known &= self.known(symbol)
+        return known
+
+    def _schema(self, spec: JobSpec) -> FeatureSchema:
+        known = self._common(spec.symbols)
+        return sequence_schema(known) if spec.kind == "lstm" else schema_for(known)
+
+    def _files(self, candidate: Candidate, recipe: Recipe, data: Dataset) -> dict[str, bytes]:
+        files = candidate.model.files(data)
+        rows = candidate.final.row[:GOLDEN_ROWS]
+        windows = data.table[rows[:, None] + np.arange(1 - recipe.window, 1)]
+        said = candidate.forecasts
+        expected = {name: getattr(said, name)[: len(rows)] for name in ("p_long", "p_short", "expected_r")}
+        files["_golden.npz"] = golden_bytes(windows if recipe.window > 1 else windows[:, 0], expected)
+        return files
+
+    def _draft(self, spec: JobSpec, recipe: Recipe, candidate: Candidate, data: Dataset) -> Draft:
+        taught = data.time[data.end <= candidate.train_end]
+        return Draft(
+            slot=spec.slot,
+            kind=spec.kind,
+            created=utc_text(self.now()),
+            origin=self.origin,
+            features=data.schema.names,
+            feature_hash=data.schema.hash,
+            exit=asdict(self._policy),
+            exit_hash=self._policy.hash,
+            symbols=spec.symbols,
+            timeframe=self.settings.symbols.timeframe,
+            first_bar=utc_text(from_epoch(int(taught[0]))),
+            last_bar=utc_text(from_epoch(int(taught[-1]))),
+            rows=candidate.train_rows,
+            seed=self.settings.training.train_seed,
+            hyper_parameters=dict(candidate.model.hyper_parameters),
+            libraries={name: version(name) for name in LIBRARIES if name != "torch" or spec.kind == "lstm"},
+            metrics={},
+            gate_report={},
+            parent=self.registry.state().slot(spec.slot).active,
+            inference=inference_json(candidate.inference, train_end=candidate.train_end, recipe=self._recipe_hash(spec, data.schema)),
+            input_rows=recipe.window,
+        )
+
+    def _recipe_hash(self, spec: JobSpec, schema: FeatureSchema) -> str:
+        """Changes with anything that makes two versions more than a refresh of one recipe."""
+        training = self.settings.training
+        sizes = {"lstm": self.settings.lstm.model_dump(mode="json"), "xgboost": training.boost_rounds, "random_forest": training.tree_count}
+        parts = [spec.kind, spec.symbols, schema.hash, self._policy.hash, sizes[spec.kind]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    def _case(self, candidate: Candidate, final: Dataset, draft: Draft, files: Mapping[str, bytes], unseen_from: int) -> Case:
+        peers = self._peers(final)
+        # Not yet compiled: what serves is at least as fast.
+        trial = load_bundle(VerifiedArtifact(manifest_of(draft, 1, files), files))
+        return Case(
+            slot=draft.slot,
+            candidate=candidate,
+            settings=self.settings.gate,
+            min_votes=self.settings.filters.min_votes,
+            champion=peers.pop(draft.slot, None),
+            others=peers,
+            unseen_from=unseen_from,
+            latency_ms=_latency_ms(trial, candidate.final),
+            recipe=str(draft.inference["recipe"]),
+        )
+
+    def _peers(self, final: Dataset) -> dict[str, Peer]:
+        """What serves now, with its forecasts on the candidate's final rows; what cannot answer is left out."""
+        artifacts, _ = self.registry.open_active()
+        peers: dict[str, Peer] = {}
+        for slot, artifact in artifacts.items():
+            manifest = artifact.manifest
+            if manifest.exit_hash != self._policy.hash or not set(manifest.features) <= set(final.schema.names):
+                continue
+            predictor = load_bundle(artifact)
+            forecasts = forecasts_on(predictor, final)
+            peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
+        return peers
+
+    def _publish(self, draft: Draft, files: dict[str, bytes], case: Case, report: GateReport, cancel: threading.Event) -> Manifest:
+        compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows, cancel=cancel)
+        if cancel.is_set():
+            raise FitCancelled("the job was told to stop before it published")
+        if compiled is not None:
+            files = {**files, ".onnx": compiled}
+        judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
+        return self.registry.publish(judged, files, check_bundle)
+
+
+def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:
+    """The recipe of a job's kind; torch is imported only where an LSTM is made."""
+    if spec.kind == "lstm":
+        from strategy.learning.lstm_recipe import LstmRecipe
+
+        return LstmRecipe.from_settings(settings.lstm, settings.training)
+    from strategy.learning.tree_recipe import TreeRecipe
+
+    return TreeRecipe.xgboost(settings.training) if spec.kind == "xgboost" else TreeRecipe.random_forest(settings.training)
+
+
+def project(data: Dataset, schema: FeatureSchema) -> Dataset:
+    """The same rows with the columns of another schema."""
+    window = select("recipe", FeatureWindow(data.schema, data.table), schema)
+    return replace(data, schema=schema, table=np.ascontiguousarray(window.values))
+
+
+def forecasts_on(predictor: Predictor, data: Dataset) -> Forecasts:
+    """A predictor's forecasts on dataset rows; on rows of symbols it does not serve it expects -inf."""
+    table = project(data, predictor.info.schema).table
+    rows = predictor.info.rows
+    windows = table[data.row[:, None] + np.arange(1 - rows, 1)]
+    said = _stacked([predictor.predict_many(window) for window in windows]) if rows > 1 else predictor.predict_many(windows[:, 0])
+    serves = np.isin(np.array(data.symbols), predictor.info.symbols)[data.symbol]
+    return replace(said, expected_r=np.where(serves, said.expected_r, -np.inf))
+
+
+def _stacked(parts: list[Forecasts]) -> Forecasts:
+    def column(name: str) -> FloatArray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Forecasts(column("p_long"), column("p_short"), column("side").astype(np.int64), column("expected_r"))
+
+
+def _latency_ms(predictor: Predictor, final: Dataset) -> float:
+    """Median time of one forecast by the artifact as it will be served."""
+    rows = predictor.info.rows
+    window = FeatureWindow(final.schema, final.table[final.row[0] + 1 - rows : final.row[0] + 1])
+    times = []
+    for _ in range(LATENCY_TRIES):
+        started = time.perf_counter()
+        predictor.predict(window)
+        times.append(1e3 * (time.perf_counter() - started))
+    return float(np.median(times))

@@ -1,0 +1,140 @@
+"""Labels: what a long and a short trade from each bar would have made, costs included.
+
+Two-sided triple barrier. The trade of row i is decided on closed bar i and enters at the next
+bar's open: a long at the ask, a short at the bid. Barriers are watched over the `horizon` bars
+that follow; what is open then leaves at the next open. Both barriers in one bar count as the
+stop; a bar that opens beyond a barrier fills at its open. This is how the simulated terminal
+fills, and how the loop trades.
+
+Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 3, made two-sided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from execution.exits import ExitPolicy
+from market_data.bars import Bars, FloatArray, IntArray
+
+FLAT, LONG, SHORT = 0, 1, 2
+"""Class codes, the order of every probability matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What trading costs.
+
+    Attributes:
+        spread: shape (n,), price units, of each bar.
+        commission: of a round trip, price units per unit traded.
+        least_stop: the broker's stops level, price units.
+    """
+
+    spread: FloatArray
+    commission: float
+    least_stop: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One row per bar; rows that are not `known` hold NaN and class FLAT.
+
+    Attributes:
+        kind: FLAT, LONG or SHORT: the side whose trade reaches its target.
+        r_long, r_short: net result in R, the distance of the stop.
+        forward: return from the next open over the horizon, in ATR of row i.
+        end: UTC epoch seconds when the last of these is known.
+        known: whether the future that the label needs exists and the entry is not late.
+    """
+
+    kind: IntArray
+    r_long: FloatArray
+    r_short: FloatArray
+    forward: FloatArray
+    end: IntArray
+    known: NDArray[np.bool_]
+
+
+def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_entry_age: float) -> Labels:
+    """Labels of every bar.
+
+    Args:
+        bars: closed bars, oldest first.
+        atr: shape (n,), price units, known at each bar's close.
+        max_entry_age: bars between a bar's open and the next one's beyond which the loop would
+            veto the entry as stale; such rows are unknown.
+    """
+    count, horizon = len(bars), policy.horizon
+    rows = np.arange(max(0, count - horizon - 1))
+    late = (bars.time[rows + 1] - bars.time[rows]) > max_entry_age * bars.timeframe.seconds
+    rows = rows[~late & (atr[rows] > 0)]
+    stop = policy.stop_distance(atr[rows], costs.spread[rows + 1] + costs.commission, costs.least_stop)
+    target = policy.target_distance(stop)
+    ask_bars = _Quotes(bars.open + costs.spread, bars.high + costs.spread, bars.low + costs.spread)
+    bid_bars = _Quotes(bars.open, bars.high, bars.low)
+    # A short is a long on prices turned upside down: it enters at the bid and leaves at the ask.
+    long_move, long_hit, long_at = _first_touch(bid_bars, ask_bars.open[rows + 1], rows, stop, target, horizon)
+    short_move, short_hit, short_at = _first_touch(ask_bars.flipped(), -bid_bars.open[rows + 1], rows, stop, target, horizon)
+    forward = (bars.open[rows + horizon + 1] - bars.open[rows + 1]) / atr[rows]
+    kind = np.where(long_hit & (~short_hit | (long_at <= short_at)), LONG, np.where(short_hit, SHORT, FLAT))
+    return _spread_out(count, rows, kind, (long_move - costs.commission) / stop, (short_move - costs.commission) / stop, forward, bars, horizon)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quotes:
+    """The side of the market at which a trade leaves."""
+
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+
+    def flipped(self) -> _Quotes:
+        return _Quotes(-self.open, -self.low, -self.high)
+
+
+def _first_touch(
+    quotes: _Quotes, entry: FloatArray, rows: IntArray, stop: FloatArray, target: FloatArray, horizon: int
+) -> tuple[FloatArray, NDArray[np.bool_], IntArray]:
+    """Move of a long to its first barrier, whether that was the target, and after how many bars.
+
+    The loop runs over the horizon, not over bars: each pass settles all rows at one age, and
+    drops those that are done.
+    """
+    leave = quotes.open[rows + horizon + 1].copy()
+    hit = np.zeros(len(rows), dtype=np.bool_)
+    at = np.full(len(rows), horizon + 1, dtype=np.int64)
+    floor, ceiling = entry - stop, entry + target
+    open_ = np.arange(len(rows))
+    for age in range(1, horizon + 1):
+        bar = rows[open_] + age
+        stopped = quotes.low[bar] <= floor[open_]
+        reached = ~stopped & (quotes.high[bar] >= ceiling[open_])
+        first = quotes.open[bar]
+        done_stop, done_target = open_[stopped], open_[reached]
+        leave[done_stop] = np.minimum(first, floor[open_])[stopped]
+        leave[done_target] = np.maximum(first, ceiling[open_])[reached]
+        hit[done_target] = True
+        at[done_stop] = at[done_target] = age
+        open_ = open_[~(stopped | reached)]
+    return leave - entry, hit, at
+
+
+def _spread_out(
+    count: int, rows: IntArray, kind: IntArray, r_long: FloatArray, r_short: FloatArray, forward: FloatArray, bars: Bars, horizon: int
+) -> Labels:
+    known = np.zeros(count, dtype=np.bool_)
+    known[rows] = True
+    end = np.full(count, np.iinfo(np.int64).max, dtype=np.int64)
+    end[rows] = bars.time[rows + horizon + 1]
+    kinds = np.zeros(count, dtype=np.int64)
+    kinds[rows] = kind
+    return Labels(kinds, _place(count, rows, r_long), _place(count, rows, r_short), _place(count, rows, forward), end, known)
+
+
+def _place(count: int, rows: IntArray, values: FloatArray) -> FloatArray:
+    column = np.full(count, np.nan)
+    column[rows] = values
+    return column

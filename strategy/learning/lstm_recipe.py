@@ -1,0 +1,192 @@
+"""The BiLSTM: one purged split into rows that teach and rows that stop the fit early."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from config.errors import FitCancelled
+from config.settings import LstmSettings, TrainingSettings
+from market_data.bars import FloatArray, IntArray
+from strategy.learning.dataset import Dataset
+from strategy.learning.recipes import Fit
+from strategy.learning.validation import walk_forward
+from strategy.lstm_model import BiLSTMWithAttention
+from strategy.lstm_predictor import CLIP, lstm_files
+from strategy.predictor import Matrix
+
+TARGET_CLIP = 6.0
+"""Targets beyond this many standard deviations teach no more than at it: returns have fat tails."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedLstm:
+    """A network with the scalers that saw training rows only."""
+
+    model: BiLSTMWithAttention
+    scaler: StandardScaler
+    target_scaler: StandardScaler
+    window: int
+    epochs: int
+    hyper_parameters: Mapping[str, object]
+
+    def scores(self, data: Dataset) -> FloatArray:
+        """Predicted forward return in ATR and its size, shape (n, 2)."""
+        table = scaled(data.table, self.scaler)
+        self.model.eval()
+        with torch.inference_mode():
+            out = [self.model(_windows(table, rows, self.window)).numpy() for rows in np.array_split(data.row, max(1, len(data) // 512))]
+        moved = np.concatenate(out).astype(np.float64)
+        back = self.target_scaler.inverse_transform(moved[:, None])[:, 0]
+        return np.column_stack([back, np.abs(back)])
+
+    def files(self, data: Dataset) -> dict[str, bytes]:
+        """State dict, scalers and columns."""
+        return lstm_files(self.model, self.scaler, self.target_scaler, data.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class LstmRecipe:
+    """How the BiLSTM of one symbol is fitted."""
+
+    lstm: LstmSettings
+    seed: int
+    threads: int
+    kind: str = "lstm"
+
+    @classmethod
+    def from_settings(cls, lstm: LstmSettings, training: TrainingSettings) -> LstmRecipe:
+        """The recipe that the settings describe."""
+        return cls(lstm, training.train_seed, training.train_threads)
+
+    @property
+    def window(self) -> int:
+        """Feature rows of one window."""
+        return self.lstm.lstm_seq_length
+
+    def fit(self, data: Dataset, embargo: int, cancel: threading.Event) -> Fit:
+        """Teaches on the older rows, stops early on the newer fifth, keeps the best epoch."""
+        split = walk_forward(data.time, data.end, 4, embargo)[-1]
+        train, held = data.take(split.train), data.take(split.test)
+        torch.set_num_threads(self.threads)
+        scaler = StandardScaler().fit(train.values)
+        target_scaler = StandardScaler(with_mean=False).fit(train.forward[:, None])
+        model, epochs = self._train(train, held, scaler, target_scaler, cancel)
+        fitted = FittedLstm(model, scaler, target_scaler, self.window, epochs, self._hyper_parameters(len(train), epochs))
+        shrunk, ratio = _shrink(fitted, held)
+        return Fit(shrunk, split.test, shrunk.scores(held), np.zeros(len(held), dtype=np.int64), ratio)
+
+    def _train(
+        self, train: Dataset, held: Dataset, scaler: StandardScaler, target_scaler: StandardScaler, cancel: threading.Event
+    ) -> tuple[BiLSTMWithAttention, int]:
+        device = _device(self.lstm.lstm_device)
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = BiLSTMWithAttention(len(train.schema.names), self.lstm.lstm_hidden, self.lstm.lstm_layers, self.lstm.lstm_dropout).to(device)
+            epochs = _descend(self, model, _Rows(train, scaler, target_scaler), _Rows(held, scaler, target_scaler), generator, cancel)
+        return model.to("cpu"), epochs
+
+    def _hyper_parameters(self, rows: int, epochs: int) -> dict[str, object]:
+        chosen = self.lstm.model_dump(exclude={"lstm_train_rows"})
+        return {**chosen, "rows": rows, "epochs": epochs}
+
+
+def _shrink(fitted: FittedLstm, held: Dataset) -> tuple[FittedLstm, float]:
+    """Scales the network's output to what the held rows support, by least squares through zero.
+
+    A network that follows noise predicts too boldly; the factor, between 0.05 and 1, goes into the
+    target scaler, so it travels with the artifact.
+
+    Returns:
+        The shrunk model, and its loss on the held rows over the loss of predicting zero.
+    """
+    predicted = fitted.scores(held)[:, 0]
+    factor = float(np.clip(predicted @ held.forward / max(predicted @ predicted, 1e-12), 0.05, 1.0))
+    scaler = copy.deepcopy(fitted.target_scaler)
+    scaler.scale_ = scaler.scale_ * factor
+    ratio = float(((factor * predicted - held.forward) ** 2).mean() / (held.forward**2).mean())
+    return replace(fitted, target_scaler=scaler), ratio
+
+
+class _Rows:
+    """Windows and scaled targets of a dataset; windows are views until a batch is taken."""
+
+    def __init__(self, data: Dataset, scaler: StandardScaler, target_scaler: StandardScaler) -> None:
+        self.table = scaled(data.table, scaler)
+        self.row = data.row
+        scale = target_scaler.transform(data.forward[:, None])[:, 0]
+        self.target = torch.from_numpy(np.clip(scale, -TARGET_CLIP, TARGET_CLIP).astype(np.float32))
+
+    def batches(self, window: int, size: int, order: IntArray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of (B, T, F) and (B,) in the given order."""
+        for at in range(0, len(order), size):
+            rows = order[at : at + size]
+            yield _windows(self.table, self.row[rows], window), self.target[rows]
+
+
+def _descend(
+    recipe: LstmRecipe, model: BiLSTMWithAttention, train: _Rows, held: _Rows, generator: torch.Generator, cancel: threading.Event
+) -> int:
+    """Trains with early stopping, leaves the best epoch's weights in `model`, returns the epochs run."""
+    lstm = recipe.lstm
+    optimiser = torch.optim.AdamW(model.parameters(), lr=lstm.lstm_learning_rate, weight_decay=0.01)
+    best, best_state, since = float("inf"), copy.deepcopy(model.state_dict()), 0
+    for epoch in range(1, lstm.lstm_epochs + 1):
+        order = torch.randperm(len(train.row), generator=generator).numpy()
+        _epoch(model, optimiser, train.batches(recipe.window, lstm.lstm_batch, order), cancel)
+        loss = _held_loss(model, held, recipe.window)
+        since = 0 if loss < best else since + 1
+        if since == 0:
+            best, best_state = loss, copy.deepcopy(model.state_dict())
+        if since >= lstm.lstm_patience:
+            break
+    model.load_state_dict(best_state)
+    return epoch
+
+
+def _epoch(model: BiLSTMWithAttention, optimiser: torch.optim.Optimizer, batches: Iterator[tuple[Tensor, Tensor]], cancel: threading.Event) -> None:
+    model.train()
+    device = next(model.parameters()).device
+    for x, y in batches:
+        if cancel.is_set():
+            raise FitCancelled("the fit was told to stop")
+        optimiser.zero_grad()
+        loss = nn.functional.mse_loss(model(x.to(device)), y.to(device))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+
+
+def _held_loss(model: BiLSTMWithAttention, held: _Rows, window: int) -> float:
+    model.eval()
+    device = next(model.parameters()).device
+    total = 0.0
+    with torch.inference_mode():
+        for x, y in held.batches(window, 512, np.arange(len(held.row))):
+            total += float(nn.functional.mse_loss(model(x.to(device)), y.to(device), reduction="sum"))
+    return total / len(held.row)
+
+
+def scaled(table: Matrix, scaler: StandardScaler) -> Matrix:
+    """Standardised and clipped feature rows; rows outside every window may hold NaN, which become 0."""
+    values = (table - scaler.mean_.astype(np.float32)) / scaler.scale_.astype(np.float32)
+    return np.nan_to_num(np.clip(values, -CLIP, CLIP)).astype(np.float32)
+
+
+def _windows(table: Matrix, rows: IntArray, window: int) -> Tensor:
+    """Windows that end at the given rows, (B, T, F)."""
+    return torch.from_numpy(table[rows[:, None] + np.arange(1 - window, 1)])
+
+
+def _device(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,330 @@
+"""The model registry: publishes versions, says which one serves, and puts the old one back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from config.errors import ArtifactError, FileUnavailable, ScalperError
+from market_data.clock import Clock, utc_text
+from market_data.files import Wait, pause
+from strategy.learning.active import ActiveFile, ActiveState, Event, Fault, SlotState
+from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, check_slot, check_suffix, manifest_of
+from strategy.learning.catalogue import VersionInfo, describe, describe_legacy, known, open_slot, rebuilt, surplus
+from strategy.learning.store import ArtifactStore, Refusal
+
+_LOCK_SECONDS = 60.0
+_LOOKS = 3
+
+
+class Registry:
+    """Versions of every slot in one folder, and the pointer to those that serve.
+
+    Any number of threads and processes may read without a lock: they meet the state before a
+    change or the one after. Writers take turns by a file lock, which dies with its process. A
+    version's files travel as bytes, so that what was verified is what is opened.
+
+    Args:
+        root: the home's `models/`; created where it is missing.
+        origin: the home's origin; versions of another are refused.
+        key: the home's signing key.
+        keep_versions: how many of the newest versions of a slot `prune` leaves.
+        clock: dates the history.
+        fault: is told each step of a write before it is taken; tests stop the process there.
+        wait: waits the seconds it is given, while another program holds a file.
+
+    Raises:
+        FileUnavailable: the folder cannot be created.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        origin: str,
+        key: bytes,
+        keep_versions: int,
+        clock: Clock,
+        fault: Fault = lambda step: None,
+        wait: Wait = pause,
+    ) -> None:
+        self.root, self._origin, self._key, self._keep, self._clock, self._fault = root, origin, key, keep_versions, clock, fault
+        self._store = ArtifactStore(root, origin=origin, key=key, wait=wait, fault=fault)
+        self._file = ActiveFile(root, lambda: rebuilt(self._store), wait=wait, fault=fault)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileUnavailable(str(root), f"cannot be created ({error})") from error
+        # A writer at work cleans for itself, and what cannot be written can still be read.
+        with suppress(Timeout, FileUnavailable), self._locked(timeout=0.0):
+            self._settled()
+            self._file.repair_mirror()
+
+    # Reading.
+
+    def state(self) -> ActiveState:
+        """The state in force; cheap enough to ask once a bar.
+
+        Where `active.json` is damaged this is the newest sound state known, never an empty one
+        in its stead; `problem` then says so, and the next writer writes it down again.
+        """
+        return self._file.read().state
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with `active.json`, if anything is."""
+        return self._file.read().problem
+
+    def open(self, slot: str, version: int) -> VerifiedArtifact:
+        """A version's files, each of them checked.
+
+        Raises:
+            ArtifactError: a file is missing, cut short, altered, unsigned, or of another key or origin; it is named.
+        """
+        found = self._store.examine(slot, version)
+        if isinstance(found, Refusal):
+            raise ArtifactError(str(found))
+        return found
+
+    def open_active(self) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
+        """What serves in each slot, and everything that was refused on the way.
+
+        Where the active version is refused, the newest older one that served before and still
+        verifies takes its place; a version that never served is no stand-in.
+        """
+        for _ in range(_LOOKS):
+            state = self.state()
+            found, refusals = self._open_all(state)
+            if not refusals or self.state() == state:  # else a writer has moved on, and may have pruned: look again
+                break
+        return found, (*self._pointer_refusal(), *refusals)
+
+    def versions(self, slot: str | None = None) -> tuple[VersionInfo, ...]:
+        """Every version on disk or pointed at, by slot, oldest first; then files without a manifest.
+
+        Args:
+            slot: only this one, and no legacy files.
+        """
+        state = self.state()
+        infos = tuple(describe(self._store, state, name, n) for name, n in known(self._store, state) if slot in (None, name))
+        return infos if slot is not None else (*infos, *describe_legacy(self._store))
+
+    def verify(self) -> tuple[Refusal, ...]:
+        """Checks `active.json` and every version; empty when all is well."""
+        results = (self._store.examine(name, n) for name, n in known(self._store, self.state()))
+        return (*self._pointer_refusal(), *(r for r in results if isinstance(r, Refusal)))
+
+    # Writing.
+
+    def publish(
+        self, draft: Draft, files: Mapping[str, bytes], check: Callable[[VerifiedArtifact], None], activate: bool = True
+    ) -> Manifest:
+        """Gives a model a number, writes it, proves it by reading it back, and lets it serve.
+
+        Args:
+            draft: what the trainer says of it.
+            files: contents by suffix.
+            check: loads what was read back and compares its golden rows; raises where they differ.
+            activate: False leaves the serving version as it is (a shadow). So does a pinned slot.
+
+        Returns:
+            The manifest as it stands on disk.
+
+        Raises:
+            ArtifactError: names, origin or content are unfit, or `check` refused. The number is spent.
+            FileUnavailable: a file could not be written or replaced; what served goes on serving.
+        """
+        self._check_draft(draft, files)
+        with self._writing() as state:
+            self._check_case(state, draft.slot)
+            state, version = self._reserve(state, draft.slot)
+            manifest = self._prove(draft, version, files, check)
+            self._store.place(manifest, self._store.staging / manifest.stem)
+            self._point(state, manifest, activate)
+            self._prune(self.state())
+        return manifest
+
+    def promote(self, slot: str, version: int) -> ActiveState:
+        """Makes a version the active one; does nothing where it is already.
+
+        Raises:
+            ArtifactError: the version does not verify, or the slot is pinned.
+            FileUnavailable: `active.json` cannot be replaced; the old version goes on serving.
+        """
+        return self._switch(slot, version, "promoted")
+
+    def rollback(self, slot: str, to: int | None = None) -> ActiveState:
+        """Puts the previous version back; what served becomes the previous.
+
+        Args:
+            slot: where.
+            to: the version meant. Saying it makes the call safe to repeat; without it a second call swaps back.
+
+        Raises:
+            ArtifactError: there is no previous version, it does not verify, or the slot is pinned.
+            FileUnavailable: `active.json` cannot be replaced; the old version goes on serving.
+        """
+        return self._switch(slot, to, "rolled back")
+
+    def pin(self, slot: str, pinned: bool = True) -> ActiveState:
+        """Keeps the active version whatever is published, or ends that.
+
+        Raises:
+            ArtifactError: nothing is active in the slot.
+            FileUnavailable: `active.json` cannot be replaced.
+        """
+        with self._writing() as state:
+            held = state.slot(slot)
+            if held.active is None:
+                raise ArtifactError(f"slot {slot} has no active version to pin; see `models list`")
+            if held.pinned != pinned:
+                self._save(state, slot, "pinned" if pinned else "unpinned", replace(held, pinned=pinned), held.active)
+            return self.state()
+
+    def prune(self, dry_run: bool = False) -> tuple[str, ...]:
+        """Deletes versions beyond the newest `keep_versions`; never the active, previous or pinned one.
+
+        Args:
+            dry_run: only say what would be deleted.
+
+        Returns:
+            Names of the files deleted, or that would be. One that another program holds open stays for the next time.
+        """
+        if dry_run:
+            return tuple(path.name for slot, n in surplus(self._store, self.state(), self._keep) for path in self._store.files_of(slot, n))
+        with self._writing() as state:
+            return self._prune(state)
+
+    # Steps of a write; the lock is held.
+
+    @contextmanager
+    def _writing(self) -> Iterator[ActiveState]:
+        try:
+            with self._locked(_LOCK_SECONDS):
+                yield self._settled()
+        except Timeout as error:
+            reason = f"held by another process for {_LOCK_SECONDS:.0f} s; wait for its work to end, or end it"
+            raise FileUnavailable(str(self.root / ".lock"), reason) from error
+
+    @contextmanager
+    def _locked(self, timeout: float) -> Iterator[None]:
+        try:
+            lock = FileLock(self.root / ".lock").acquire(timeout=timeout)
+        except Timeout:
+            raise  # an OSError too, but one that callers tell apart
+        except OSError as error:
+            raise FileUnavailable(str(self.root / ".lock"), f"cannot be locked ({error}); check the folder's permissions") from error
+        with lock:
+            yield
+
+    def _settled(self) -> ActiveState:
+        """The state to start from, after what a killed writer or a damaged `active.json` left was put right."""
+        self._store.clean()
+        reading = self._file.read()
+        if reading.problem is not None:
+            self._file.set_aside()
+            self._file.write(self._recovered(reading.state))
+        return self.state()
+
+    def _recovered(self, state: ActiveState) -> ActiveState:
+        """The same versions under new generations; one number is skipped, for the last reservation may be lost."""
+        for name, slot in state.slots.items():
+            number = max(slot.next_version, self._store.highest(name) + 1) + 1
+            after = replace(slot, next_version=number)
+            state = state.changed(name, "recovered", utc_text(self._clock.now()), after, slot.active)
+        return state
+
+    def _check_draft(self, draft: Draft, files: Mapping[str, bytes]) -> None:
+        check_slot(draft.slot)
+        if draft.origin != self._origin:
+            raise ArtifactError(f"slot {draft.slot}: model comes from origin {draft.origin}, this home's is {self._origin}")
+        if not files:
+            raise ArtifactError(f"slot {draft.slot}: a version needs at least one file")
+        for suffix in files:
+            check_suffix(suffix)
+
+    def _check_case(self, state: ActiveState, slot: str) -> None:
+        for other in {*state.slots, *self._store.numbers()}:
+            if other != slot and other.casefold() == slot.casefold():
+                raise ArtifactError(
+                    f"slot {slot!r} differs from slot {other!r} in case alone: on Windows their files are the same; rename one"
+                )
+
+    def _reserve(self, state: ActiveState, slot: str) -> tuple[ActiveState, int]:
+        """Spends a number before anything bears it; generation and history stay, for nothing served has changed."""
+        held = state.slot(slot)
+        version = max(held.next_version, self._store.highest(slot) + 1)
+        state = state.with_slot(slot, replace(held, next_version=version + 1))
+        self._file.write(state)
+        return state, version
+
+    def _prove(self, draft: Draft, version: int, files: Mapping[str, bytes], check: Callable[[VerifiedArtifact], None]) -> Manifest:
+        """Stages a version and has it read back and checked: what is served is what was persisted."""
+        folder = self._store.stage(manifest_of(draft, version, files).signed(self._key), files)
+        self._fault("read back")
+        found = self._store.examine(draft.slot, version, folder)
+        try:
+            if isinstance(found, Refusal):
+                raise ArtifactError(f"just written and already unfit: {found}")  # one path cleans up for both
+            check(found)
+        except ScalperError:
+            self._store.clean()
+            raise
+        return found.manifest
+
+    def _point(self, state: ActiveState, manifest: Manifest, activate: bool) -> None:
+        held = state.slot(manifest.slot)
+        if activate and not held.pinned:
+            self._save(state, manifest.slot, "promoted", self._relieved(manifest.slot, held, manifest.version), manifest.version)
+        else:
+            self._save(state, manifest.slot, "published", held, manifest.version)
+
+    def _switch(self, slot: str, version: int | None, event: Event) -> ActiveState:
+        with self._writing() as state:
+            held = state.slot(slot)
+            target = held.previous if version is None else version
+            if target is None:
+                raise ArtifactError(
+                    f"slot {slot} has no previous version; choose one of `models list` with `models promote {slot} VERSION`"
+                )
+            if target == held.active:
+                return state
+            if held.pinned:
+                raise ArtifactError(f"slot {slot} is pinned to version {held.active}; `models unpin {slot}` first")
+            self.open(slot, target)
+            after = self._relieved(slot, held, target)
+            self._save(state, slot, event, replace(after, next_version=max(held.next_version, target + 1)), target)
+            return self.state()
+
+    def _relieved(self, name: str, slot: SlotState, version: int) -> SlotState:
+        """The slot with `version` active, and as previous the one that truly served until now.
+
+        That is not the active one where its files were refused and an older version stood in.
+        """
+        found, _ = open_slot(self._store, name, slot)
+        served = found.manifest.version if found is not None else None
+        return replace(slot, active=version, previous=slot.active if served in (None, version) else served)
+
+    def _save(self, state: ActiveState, slot: str, event: Event, after: SlotState, version: int) -> None:
+        self._file.write(state.changed(slot, event, utc_text(self._clock.now()), after, version))
+
+    def _prune(self, state: ActiveState) -> tuple[str, ...]:
+        return tuple(name for slot, n in surplus(self._store, state, self._keep) for name in self._store.remove(slot, n))
+
+    def _open_all(self, state: ActiveState) -> tuple[dict[str, VerifiedArtifact], list[Refusal]]:
+        found: dict[str, VerifiedArtifact] = {}
+        refusals: list[Refusal] = []
+        for name, slot in state.slots.items():
+            artifact, refused = open_slot(self._store, name, slot)
+            refusals.extend(refused)
+            if artifact is not None:
+                found[name] = artifact
+        return found, refusals
+
+    def _pointer_refusal(self) -> tuple[Refusal, ...]:
+        problem = self.problem
+        return () if problem is None else (Refusal("", None, "active.json", problem),)

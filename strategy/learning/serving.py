@@ -1,0 +1,91 @@
+"""Keeps the predictors in service equal to the registry's active versions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from config.errors import SlotError
+from strategy.active_models import ActiveModels
+from strategy.learning.bundles import load_bundle
+from strategy.learning.registry import Registry
+from strategy.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A slot that now serves another version, or was refused.
+
+    Attributes:
+        before, after: versions; 0 = none.
+        problem: why the wanted version is not served; empty where it is.
+    """
+
+    slot: str
+    before: int
+    after: int
+    problem: str = ""
+
+
+class ModelServer:
+    """Loads what the registry says is active and swaps it in.
+
+    The trainer's thread refreshes after it has published; the loop's thread only looks whether
+    somebody else changed the registry, and refreshes then. One of them at a time.
+    """
+
+    def __init__(self, registry: Registry, models: ActiveModels) -> None:
+        self._registry = registry
+        self._models = models
+        self._lock = threading.RLock()
+        self._generation = -1
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Held by whoever publishes and will refresh: the loop does not load meanwhile."""
+        with self._lock:
+            yield
+
+    def adopt(self, held: Collection[str] = ()) -> tuple[Change, ...]:
+        """Refreshes if the registry changed and nobody is publishing; never waits.
+
+        Args:
+            held: slots that keep what they serve for now.
+        """
+        if self._registry.state().generation == self._generation or not self._lock.acquire(blocking=False):
+            return ()
+        try:
+            return self.refresh(held)
+        finally:
+            self._lock.release()
+
+    def refresh(self, held: Collection[str] = ()) -> tuple[Change, ...]:
+        """Loads and swaps every slot whose active version is not the one in service."""
+        with self._lock:
+            generation = self._registry.state().generation
+            artifacts, refusals = self._registry.open_active()
+            changes = [Change(refusal.slot, 0, 0, str(refusal)) for refusal in refusals]
+            for slot, artifact in artifacts.items():
+                if slot not in held and self._version(slot) != artifact.manifest.version:
+                    changes.append(self._swap(slot, artifact.manifest.version, lambda artifact=artifact: load_bundle(artifact)))  # type: ignore[misc]  # bound now
+            for slot in self._models.snapshot().keys() - artifacts.keys() - set(held):
+                changes.append(Change(slot, self._version(slot), 0))
+                self._models.remove(slot)
+            if not held:
+                self._generation = generation
+            return tuple(changes)
+
+    def _version(self, slot: str) -> int:
+        serving = self._models.snapshot().get(slot)
+        return serving.info.version if serving is not None else 0
+
+    def _swap(self, slot: str, version: int, load: Callable[[], Predictor]) -> Change:
+        before = self._version(slot)
+        try:
+            predictor = load()
+        except SlotError as error:
+            return Change(slot, before, before, str(error))
+        self._models.swap(slot, predictor)
+        return Change(slot, before, version)

@@ -1,0 +1,132 @@
+"""The BiLSTM with attention, and everything else of serving that needs torch.
+
+Importing this module imports torch, so the rest of the daemon imports it inside functions.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from config.errors import ArtifactError
+from strategy.predictor import Matrix
+
+_OPSET = 17
+
+# What torch raises for bytes that are no torch file, or hold other weights.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OverflowError,
+)
+
+
+class BiLSTMWithAttention(nn.Module):
+    """Bidirectional LSTM, additive attention over time, linear head.
+
+    Args:
+        input_size: F, features per row.
+        hidden_size: H, units per direction.
+        num_layers: stacked LSTM layers.
+        dropout: between layers and before the head; active in training only.
+
+    Source: attention after Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning
+    to Align and Translate" (2015), with the query learned rather than given.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        between = dropout if num_layers > 1 else 0.0  # torch warns of dropout after a single layer
+        self.lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True, bidirectional=True, dropout=between)
+        self.attention = nn.Sequential(nn.Linear(2 * hidden_size, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1, bias=False))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * hidden_size, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scaled returns, (B,), of windows (B, T, F)."""
+        hidden, _ = self.lstm(x)  # (B, T, F) -> (B, T, 2H)
+        weights = self.attention(hidden).softmax(dim=1)  # (B, T, 1), sums to 1 over T
+        context = (weights * hidden).sum(dim=1)  # (B, 2H)
+        scaled: Tensor = self.head(self.dropout(context)).squeeze(-1)  # (B,)
+        return scaled
+
+
+def state_bytes(model: nn.Module) -> bytes:
+    """The model's state dict, on the CPU, as a torch file."""
+    buffer = BytesIO()
+    torch.save({name: value.detach().cpu() for name, value in model.state_dict().items()}, buffer)
+    return buffer.getvalue()
+
+
+def network_from(name: str, data: bytes) -> BiLSTMWithAttention:
+    """The network of a torch file, ready to predict; its sizes are read from the weights' shapes.
+
+    Args:
+        name: how errors call its owner.
+        data: what `state_bytes` wrote. Only tensors are read, never pickled objects.
+
+    Raises:
+        ArtifactError: if the bytes hold no such network.
+    """
+    try:
+        state = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        network = BiLSTMWithAttention(*_sizes(state))
+        network.load_state_dict(state)
+    except _UNREADABLE as e:
+        raise ArtifactError(f"{name}: file *.pth holds no BiLSTM ({type(e).__name__}: {e}); roll back or retrain this slot") from e
+    return network.eval()
+
+
+def _sizes(state: Mapping[str, Tensor]) -> tuple[int, int, int]:
+    """Features, hidden units and layers."""
+    gates, features = state["lstm.weight_ih_l0"].shape  # (4H, F)
+    layers = sum(key.startswith("lstm.weight_hh_l") and not key.endswith("_reverse") for key in state)
+    return features, gates // 4, layers
+
+
+def torch_scorer(network: BiLSTMWithAttention) -> Callable[[Matrix], NDArray[np.floating[Any]]]:
+    """Windows (B, T, F) to scaled returns (B,), without gradients.
+
+    Torch keeps one thread count per process. It is set to 1: one window is too small to share,
+    and a decision must not wait for a pool that training holds.
+    """
+    torch.set_num_threads(1)
+
+    def score(windows: Matrix) -> NDArray[np.floating[Any]]:
+        with torch.inference_mode():
+            # A read-only or strided view is copied: torch warns of tensors over memory it may not write.
+            result: NDArray[np.floating[Any]] = network(torch.tensor(windows)).numpy()
+        return result
+
+    return score
+
+
+def export_onnx(network: BiLSTMWithAttention, rows: int) -> bytes:
+    """The network as an ONNX file: input (B, rows, F), output (B,), any B.
+
+    Uses the TorchScript exporter: the newer one needs a package that is not among our requirements.
+    """
+    sample = torch.zeros(1, rows, network.lstm.input_size)
+    axes = {"windows": {0: "batch"}, "scaled": {0: "batch"}}
+    names: dict[str, Any] = {"input_names": ["windows"], "output_names": ["scaled"]}
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "network.onnx")
+        torch.onnx.export(network, (sample,), path, dynamic_axes=axes, opset_version=_OPSET, dynamo=False, **names)
+        return path.read_bytes()

@@ -1,0 +1,117 @@
+"""The strategy: from closed bars and one snapshot of the models to a decision with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.errors import SlotError
+from config.settings import FilterSettings
+from execution.exits import ExitPolicy
+from market_data.bars import Bars, Capabilities
+from strategy.active_models import ActiveModels
+from strategy.decision import Decision
+from strategy.ensemble import combine
+from strategy.features import atr, compute, row_hash, schema_for
+from strategy.filters import FilterCase, first_veto
+from strategy.predictor import FeatureWindow, Forecast, Predictor, select
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a model must have been made for to vote here.
+
+    Attributes:
+        origin: kind of prices, `synthetic`, `file` or `mt5`: models of simulated prices never
+            vote on real ones.
+        timeframe: name of the bar length.
+        exit_hash: of the exit policy in force.
+    """
+
+    origin: str
+    timeframe: str
+    exit_hash: str
+
+
+class ScalpingStrategy:
+    """Decides bar by bar; holds no state but its parts.
+
+    Args:
+        models: the predictors in service.
+        filters: votes needed, and vetoes.
+        scope: what a predictor must have been made for.
+        max_age_bars: bar lengths after which a bar is too old to act on.
+    """
+
+    def __init__(self, models: ActiveModels, filters: FilterSettings, policy: ExitPolicy, scope: Scope, max_age_bars: float) -> None:
+        self._models = models
+        self._filters = filters
+        self._policy = policy
+        self._scope = scope
+        self._max_age_bars = max_age_bars
+
+    def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
+        """The decision on the newest bar.
+
+        Args:
+            bars: closed bars, oldest first; enough for the warm-up and the longest window.
+            known: what the source records beside prices.
+            now: the instant of the decision.
+        """
+        snapshot = self._models.snapshot()
+        window = compute(bars, schema_for(known))
+        forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope)
+        voters = {slot: snapshot[slot] for slot in forecasts}
+        verdict = combine(forecasts, {slot: model.inference.threshold for slot, model in voters.items()}, self._filters.min_votes)
+        range_ = float(atr(bars)[-1])
+        case = FilterCase(bars.opened_at(-1), now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
+        veto = first_veto(case) if verdict.side is not None else None
+        return Decision(
+            symbol=bars.symbol,
+            bar_time=bars.opened_at(-1),
+            side=None if veto else verdict.side,
+            reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, snapshot),
+            forecasts=forecasts,
+            absent=absent,
+            versions={slot: model.info.version for slot, model in voters.items()},
+            expected_r=0.0 if veto else verdict.expected_r,
+            close=float(bars.close[-1]),
+            atr=range_ if range_ > 0 else 0.0,
+            feature_hash=row_hash(window),
+        )
+
+
+def _reason(verdict: str, snapshot: Mapping[str, Predictor]) -> str:
+    return verdict if snapshot else "no model serves: none has passed the gate yet"
+
+
+def forecasts_of(
+    snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope
+) -> tuple[dict[str, Forecast], dict[str, str]]:
+    """What each predictor says, and why the silent ones are silent."""
+    forecasts: dict[str, Forecast] = {}
+    absent: dict[str, str] = {}
+    for slot, predictor in snapshot.items():
+        objection = _out_of_scope(predictor, symbol, scope)
+        if objection is not None:
+            absent[slot] = objection
+            continue
+        try:
+            forecasts[slot] = predictor.predict(select(slot, window, predictor.info.schema))
+        except SlotError as error:
+            absent[slot] = str(error)
+    return forecasts, absent
+
+
+def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope) -> str | None:
+    info = predictor.info
+    if info.origin != scope.origin:
+        return f"learned from {info.origin} prices, these are {scope.origin}"
+    if info.timeframe != scope.timeframe:
+        return f"made for {info.timeframe}, not {scope.timeframe}"
+    if info.exit_hash != scope.exit_hash:
+        return f"made for exit policy {info.exit_hash}, not {scope.exit_hash}: a retrain follows"
+    if symbol not in info.symbols:
+        return f"made for {', '.join(info.symbols)}, not {symbol}"
+    return None

@@ -1,0 +1,129 @@
+"""A recorder that keeps everything in memory, for tests of what records."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from config.errors import OutcomeUnknown, RecordError
+from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState
+from market_data.clock import Clock
+from strategy.decision import DecisionOutcome, JobRun, ModelEvent, TradeEntry, TradeExit
+from utils.journal_records import MONEY_NOISE, ClosedTrade, DailyStats, daily_stats, r_multiple
+
+UNRESOLVED = (OrderState.INTENDED, OrderState.UNKNOWN)
+
+
+class ListRecorder:
+    """What TradeJournal does, for one account and mode, without a file.
+
+    The lists are open to a test that asks what was recorded, in the order of the calls.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.outcomes: list[DecisionOutcome] = []
+        self.intents: dict[str, tuple[OrderIntent, datetime]] = {}
+        self.states: dict[str, list[tuple[datetime, OrderResult]]] = {}
+        self.recorded_deals: dict[int, Deal] = {}
+        self.entries: dict[int, TradeEntry] = {}
+        self.closed: dict[int, ClosedTrade] = {}
+        self.events: list[ModelEvent] = []
+        self.runs: list[JobRun] = []
+        self.equities: dict[datetime, Account] = {}
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def record_decision(self, outcome: DecisionOutcome) -> bool:
+        if self.decision(outcome.decision.symbol, outcome.decision.bar_time) is not None:
+            return False
+        self.outcomes.append(outcome)
+        return True
+
+    def record_intent(self, intent: OrderIntent, bar_time: datetime) -> None:
+        if intent.key in self.intents:
+            raise OutcomeUnknown(intent.key, "its intent was recorded before")
+        self.intents[intent.key] = (intent, bar_time)
+        self.states[intent.key] = [(intent.created, OrderResult(OrderState.INTENDED, 0, ""))]
+
+    def record_order(self, key: str, result: OrderResult) -> bool:
+        if key not in self.intents:
+            raise RecordError(f"order {key}: no such intent")
+        if self.states[key][-1][1] == result:
+            return False
+        self.states[key].append((self.clock.now(), result))
+        return True
+
+    def record_deal(self, deal: Deal) -> bool:
+        return self.recorded_deals.setdefault(deal.ticket, deal) is deal
+
+    def log_entry(self, entry: TradeEntry) -> bool:
+        return self.entries.setdefault(entry.ticket, entry) is entry
+
+    def log_exit(self, exit: TradeExit) -> bool:
+        if exit.ticket not in self.entries:
+            raise RecordError(f"trade {exit.ticket}: no entry")
+        if exit.ticket in self.closed:
+            return False
+        entry = self.entries[exit.ticket]
+        self.closed[exit.ticket] = ClosedTrade(entry, exit, r_multiple(exit.net, entry.risk_money))
+        return True
+
+    def record_model_event(self, event: ModelEvent) -> bool:
+        new = all(
+            (e.at, e.slot, e.event, e.version, e.detail) != (event.at, event.slot, event.event, event.version, event.detail)
+            for e in self.events
+        )
+        if new:
+            self.events.append(event)
+        return new
+
+    def record_job(self, run: JobRun) -> None:
+        self.runs.append(run)
+
+    def record_equity(self, at: datetime, account: Account) -> bool:
+        return self.equities.setdefault(at, account) is account
+
+    def open_trades(self) -> tuple[TradeEntry, ...]:
+        still = (entry for ticket, entry in self.entries.items() if ticket not in self.closed)
+        return tuple(sorted(still, key=lambda entry: (entry.opened, entry.ticket)))
+
+    def unresolved_orders(self) -> tuple[OrderIntent, ...]:
+        found = (intent for key, (intent, _) in self.intents.items() if self.states[key][-1][1].state in UNRESOLVED)
+        return tuple(sorted(found, key=lambda intent: (intent.created, intent.key)))
+
+    def last_decision(self, symbol: str) -> datetime | None:
+        return max((o.decision.bar_time for o in self.outcomes if o.decision.symbol == symbol), default=None)
+
+    def decision(self, symbol: str, bar_time: datetime) -> DecisionOutcome | None:
+        return next((o for o in self.outcomes if (o.decision.symbol, o.decision.bar_time) == (symbol, bar_time)), None)
+
+    def intent_for_bar(self, symbol: str, bar_time: datetime) -> OrderIntent | None:
+        found = (i for i, bar in self.intents.values() if (i.symbol, bar, i.purpose) == (symbol, bar_time, "entry"))
+        return max(found, key=lambda intent: (intent.created, intent.key), default=None)
+
+    def last_loss(self, symbol: str) -> datetime | None:
+        lost = (t.exit.closed for t in self.closed.values() if t.entry.symbol == symbol and t.exit.net < -MONEY_NOISE)
+        return max(lost, default=None)
+
+    def recent_closed(self, limit: int) -> tuple[ClosedTrade, ...]:
+        return tuple(sorted(self.closed.values(), key=lambda t: (t.exit.closed, t.exit.ticket), reverse=True)[:limit])
+
+    def get_daily_stats(self, day: date) -> DailyStats:
+        return daily_stats(day, (t for t in self.closed.values() if t.exit.closed.astimezone(UTC).date() == day))
+
+    def equity_at_day_start(self, day: date) -> float | None:
+        of_day = [at for at in self.equities if at.astimezone(UTC).date() == day]
+        return self.equities[min(of_day)].equity if of_day else None
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "decisions": len(self.outcomes),
+            "orders": len(self.intents),
+            "order_states": sum(map(len, self.states.values())),
+            "deals": len(self.recorded_deals),
+            "trades": len(self.entries),
+            "model_events": len(self.events),
+            "equity": len(self.equities),
+            "job_runs": len(self.runs),
+        }

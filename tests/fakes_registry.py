@@ -1,0 +1,96 @@
+"""Small model versions of dummy bytes, a registry over a folder, and a process that publishes and dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from market_data.clock import ManualClock
+from strategy.learning.artifact import Draft, VerifiedArtifact
+from strategy.learning.registry import Registry
+
+KEY = b"k" * 32
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+FILES: Mapping[str, bytes] = {".pkl": b"model bytes", "_features.pkl": b"columns", "_golden.npz": b"golden rows"}
+OLD: Mapping[str, bytes] = {".pkl": b"the old one", "_features.pkl": b"columns"}
+NEW: Mapping[str, bytes] = {".pkl": b"the new one", "_features.pkl": b"columns"}
+
+
+def draft(slot: str = "scalper", **changes: Any) -> Draft:
+    said: dict[str, Any] = {
+        "slot": slot,
+        "kind": "random_forest",
+        "created": "2026-01-05T12:00:00.000Z",
+        "origin": "synthetic",
+        "features": ("return_1", "atr_14"),
+        "feature_hash": "0123456789ab",
+        "exit": {"stop": 1.5, "horizon": 30},
+        "exit_hash": "ba9876543210",
+        "symbols": ("EURUSD",),
+        "timeframe": "M1",
+        "first_bar": "2025-12-01T00:00:00.000Z",
+        "last_bar": "2026-01-05T11:58:00.000Z",
+        "rows": 9_000,
+        "seed": 42,
+        "hyper_parameters": {"trees": 150},
+        "libraries": {"scikit-learn": "1.7.0"},
+        "metrics": {"accuracy": 0.5312345678901234, "expectancy_r": 0.02},
+        "gate_report": {"passed": True, "reasons": []},
+        "parent": None,
+        "inference": {"threshold": 0.55},
+        "input_rows": 1,
+    }
+    return Draft(**{**said, **changes})
+
+
+def accept(artifact: VerifiedArtifact) -> None:
+    """A check that finds nothing wrong."""
+
+
+def no_wait(seconds: float) -> None:
+    """Retries at once."""
+
+
+def no_fault(step: str) -> None:
+    """Lets every step be taken."""
+
+
+def make_registry(
+    root: Path, *, keep: int = 5, fault: Callable[[str], None] = no_fault, key: bytes = KEY, origin: str = "synthetic"
+) -> Registry:
+    return Registry(root, origin=origin, key=key, keep_versions=keep, clock=ManualClock(NOW), fault=fault, wait=no_wait)
+
+
+def publish(registry: Registry, slot: str = "scalper", *, body: bytes = b"model bytes", activate: bool = True) -> int:
+    return registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
+
+
+class DieAt:
+    """Ends the process at the n-th step, as a kill would: no handler, no `finally`, no flush."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, step: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            os._exit(9)
+
+
+def main(arguments: list[str]) -> None:
+    """`ROOT die N` publishes and dies before step N; `ROOT publish N` publishes N versions."""
+    root, what, number = Path(arguments[0]), arguments[1], int(arguments[2])
+    if what == "die":
+        make_registry(root, keep=2, fault=DieAt(number)).publish(draft(), NEW, accept)
+    else:
+        registry = make_registry(root, keep=100)
+        for _ in range(number):
+            publish(registry)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,232 @@
+"""Whatever is published, promoted, rolled back, pruned, damaged or killed, DESIGN 4.2 holds."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from config.errors import ArtifactError
+from strategy.learning.active import ActiveState
+from tests.fakes_registry import FILES, accept, draft, make_registry
+
+SLOTS = ("scalper", "lstm_EURUSD")
+KEEP = 2
+
+
+class Killed(BaseException):
+    """Stands for a kill: no code of ours catches it."""
+
+
+class Killer:
+    """Ends the n-th step from now."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def __call__(self, step: str) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed(step)
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp())
+        self.killer = Killer()
+        self.numbers: dict[str, list[int]] = {slot: [] for slot in SLOTS}
+        self.bodies: dict[tuple[str, int], bytes] = {}
+        self.damaged: set[tuple[str, int]] = set()
+        self.shadows: set[tuple[str, int]] = set()
+        self.generation = 0
+        self.fsync = mock.patch("os.fsync", lambda handle: None)
+        self.fsync.start()
+
+    @initialize()
+    def start(self) -> None:
+        self.killer.left = None
+        self.registry = make_registry(self.root, keep=KEEP, fault=self.killer)
+        self.reader = make_registry(self.root, keep=KEEP)
+
+    def teardown(self) -> None:
+        self.fsync.stop()
+        shutil.rmtree(self.root)
+
+    def served(self, slot: str) -> int | None:
+        found, _ = self.registry.open_active()
+        return found[slot].manifest.version if slot in found else None
+
+    def publish_now(self, slot: str, activate: bool) -> int:
+        """Every content is another, so that a version's bytes tell whose they are."""
+        body = f"{slot} {len(self.bodies)} {self.numbers[slot]}".encode()
+        version = self.registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
+        self.took(slot, version)
+        self.bodies[slot, version] = body
+        return version
+
+    def took(self, slot: str, version: int) -> None:
+        assert all(version > n for n in self.numbers[slot]), "a number was used twice"
+        self.numbers[slot].append(version)
+
+    @rule(slot=st.sampled_from(SLOTS))
+    def publish(self, slot: str) -> None:
+        pinned = self.registry.state().slot(slot).pinned
+        before = self.registry.state().slot(slot).active
+        version = self.publish_now(slot, activate=True)
+        if pinned:
+            self.shadows.add((slot, version))
+        assert self.registry.state().slot(slot).active == (before if pinned else version)
+
+    @rule(slot=st.sampled_from(SLOTS))
+    def publish_shadow(self, slot: str) -> None:
+        before = self.served(slot)
+        self.shadows.add((slot, self.publish_now(slot, activate=False)))
+        assert self.served(slot) == before
+
+    @rule(slot=st.sampled_from(SLOTS))
+    def fail_a_check(self, slot: str) -> None:
+        before = self.served(slot)
+
+        def refuse(artifact):
+            self.took(slot, artifact.manifest.version)
+            raise ArtifactError("golden rows differ")
+
+        with contextlib.suppress(ArtifactError):
+            self.registry.publish(draft(slot), FILES, refuse)
+        assert self.served(slot) == before
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 22), activate=st.booleans())
+    def die_publishing(self, slot: str, steps: int, activate: bool) -> None:
+        old = self.served(slot)
+        self.killer.left = steps
+        seen: list[int] = []
+        body = f"{slot} {len(self.bodies)} dying {self.numbers[slot]}".encode()
+        with contextlib.suppress(Killed):
+            self.registry.publish(draft(slot), {**FILES, ".pkl": body}, lambda artifact: seen.append(artifact.manifest.version), activate)
+        self.start()
+        for version in seen:
+            self.took(slot, version)
+            self.bodies[slot, version] = body
+            if self.registry.state().slot(slot).active != version:
+                self.shadows.add((slot, version))
+        assert self.served(slot) in {old, *seen}
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 4))
+    def die_rolling_back(self, slot: str, steps: int) -> None:
+        held = self.registry.state().slot(slot)
+        self.killer.left = steps
+        with contextlib.suppress(Killed, ArtifactError):
+            self.registry.rollback(slot)
+        self.start()
+        after = self.registry.state().slot(slot)
+        assert after.active in (held.active, held.previous)
+        self.shadows.discard((slot, after.active or 0))
+
+    @rule(slot=st.sampled_from(SLOTS), data=st.data())
+    def promote(self, slot: str, data: st.DataObject) -> None:
+        if not self.numbers[slot]:
+            return
+        version = data.draw(st.sampled_from(self.numbers[slot]))
+        before = self.registry.state()
+        try:
+            state = self.registry.promote(slot, version)
+        except ArtifactError:
+            assert self.registry.state() == before
+            return
+        self.shadows.discard((slot, version))
+        assert state.slot(slot).active == version
+
+    @rule(slot=st.sampled_from(SLOTS))
+    def rollback(self, slot: str) -> None:
+        before = self.registry.state()
+        try:
+            state = self.registry.rollback(slot)
+        except ArtifactError:
+            assert self.registry.state() == before
+            return
+        assert state.slot(slot).active == before.slot(slot).previous
+
+    @rule(slot=st.sampled_from(SLOTS), pinned=st.booleans())
+    def pin(self, slot: str, pinned: bool) -> None:
+        if self.registry.state().slot(slot).active is not None:
+            assert self.registry.pin(slot, pinned).slot(slot).pinned == pinned
+
+    @rule()
+    def prune(self) -> None:
+        named = self.registry.prune(dry_run=True)
+        assert set(self.registry.prune()) == set(named)
+        for slot in SLOTS:
+            held = self.registry.state().slot(slot)
+            left = {v.version for v in self.registry.versions(slot)}
+            assert len(left - {held.active, held.previous}) <= KEEP
+
+    @rule(slot=st.sampled_from(SLOTS), suffix=st.sampled_from([*FILES, ".json"]))
+    def damage_the_active_version(self, slot: str, suffix: str) -> None:
+        version = self.registry.state().slot(slot).active
+        if version is not None and (slot, version) not in self.damaged:
+            path = self.root / f"{slot}_v{version}{suffix}"
+            path.write_bytes(path.read_bytes()[:-3])
+            self.damaged.add((slot, version))
+
+    @precondition(lambda self: (self.root / "active.json").exists())
+    @rule(content=st.sampled_from([b"", b"{}", b"{", None]))
+    def damage_the_pointer(self, content: bytes | None) -> None:
+        before = self.registry.state()
+        path = self.root / "active.json"
+        path.unlink() if content is None else path.write_bytes(content)
+        self.start()
+        after = self.registry.state()
+        assert {s: (v.active, v.previous, v.pinned) for s, v in after.slots.items()} == {
+            s: (v.active, v.previous, v.pinned) for s, v in before.slots.items()
+        }
+
+    @rule()
+    def restart(self) -> None:
+        before = self.registry.state()
+        self.start()
+        assert self.registry.state() == before
+
+    @invariant()
+    def what_serves_is_sound(self) -> None:
+        state: ActiveState = self.reader.state()
+        found, _ = self.reader.open_active()
+        for slot, artifact in found.items():
+            version = artifact.manifest.version
+            assert (slot, version) not in self.damaged
+            assert (slot, version) not in self.shadows
+            assert artifact.files[".pkl"] == self.bodies[slot, version]
+            active = state.slot(slot).active
+            assert active is not None
+            assert version == active or (version < active and (slot, active) in self.damaged)
+
+    @invariant()
+    def active_and_previous_are_on_disk(self) -> None:
+        state = self.reader.state()
+        for slot, held in state.slots.items():
+            for version in {held.active, held.previous} - {None}:
+                assert (self.root / f"{slot}_v{version}.json").exists()
+                if (slot, version) == (slot, held.active) and (slot, version) not in self.damaged:
+                    self.reader.open(slot, version)
+
+    @invariant()
+    def generation_never_falls_and_every_reader_agrees(self) -> None:
+        generation = self.reader.state().generation
+        assert generation == self.registry.state().generation >= self.generation
+        self.generation = generation
+
+    @invariant()
+    def nothing_is_left_lying_about(self) -> None:
+        assert not [p for p in self.root.iterdir() if p.suffix == ".tmp"]
+        assert all(v.version is not None for v in self.registry.versions()), "files without a manifest"
+
+
+TestRegistry = RegistryMachine.TestCase
+TestRegistry.settings = settings(max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.values import broker_zone, distinct, plain_path, split_list
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("A,B", ("A", "B")), (" A , ,B,", ("A", "B")), ("", ()), (("A",), ("A",)), (3, 3)],
+)
+def test_text_is_split_at_commas_and_the_rest_is_left_alone(given: object, expected: object) -> None:
+    assert split_list(given) == expected
+
+
+def test_distinct_keeps_the_order() -> None:
+    assert distinct(("B", "A")) == ("B", "A")
+
+
+def test_distinct_names_all_that_stand_twice() -> None:
+    with pytest.raises(ValueError, match="A, B"):
+        distinct(("B", "A", "B", "A", "C"))
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/New_York+7", "Europe/Athens", "UTC", "UTC+2", "America/Port-au-Prince", "America/Argentina/Ushuaia"]
+)
+def test_zones_that_exist_pass(zone: str) -> None:
+    assert broker_zone(zone) == zone
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Nowhere/Here", "EET+", "UTC+15", "UTC-5", "Etc/GMT+2", "../etc/passwd", "America/New_York +7", "/UTC", "America"]
+)
+def test_zones_that_do_not_exist_or_mislead_are_refused(zone: str) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        broker_zone(zone)
+
+
+def test_a_path_with_an_escape_read_as_a_tab_is_refused() -> None:
+    with pytest.raises(ValueError, match="without double quotes"):
+        plain_path(Path("C:\\MetaTrader 5\terminal64.exe"))
+
+
+def test_a_plain_path_passes() -> None:
+    assert plain_path(Path("C:\\MetaTrader 5\\terminal64.exe")) == Path("C:\\MetaTrader 5\\terminal64.exe")
