@@ -7,7 +7,7 @@ from top to bottom, are the policy.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from config.errors import OrderDenied
@@ -17,7 +17,7 @@ from execution.risk_case import Approved, Case, Denied, Proposal, RiskState, Tra
 from execution.sizing import lots_for_risk
 from market_data.clock import NEW_YORK
 
-__all__ = ["LIMITS", "RULES", "Approved", "Denied", "Proposal", "RiskGate", "RiskState", "TradingState", "trading_day"]
+__all__ = ["LIMITS", "RULES", "Approved", "Denied", "Proposal", "RiskGate", "RiskState", "TradingState", "trading_day", "trading_day_start"]
 
 Answer = TypeVar("Answer")
 
@@ -222,3 +222,14 @@ def trading_day(instant: datetime) -> date:
     (datetime.date(2024, 7, 1), datetime.date(2024, 7, 2))
     """
     return (instant.astimezone(NEW_YORK) + timedelta(hours=7)).date()
+
+
+def trading_day_start(instant: datetime) -> datetime:
+    """When the trading day of an aware instant began, UTC.
+
+    >>> from datetime import UTC
+    >>> trading_day_start(datetime(2024, 7, 2, 3, 0, tzinfo=UTC)).isoformat()
+    '2024-07-01T21:00:00+00:00'
+    """
+    eve = trading_day(instant) - timedelta(days=1)
+    return datetime(eve.year, eve.month, eve.day, 17, tzinfo=NEW_YORK).astimezone(UTC)

@@ -39,7 +39,11 @@ _UNREADABLE = (
 
 
 class BiLSTMWithAttention(nn.Module):
-    """Bidirectional LSTM, additive attention over time, linear head.
+    """Bidirectional LSTM, additive attention over time as seen from the newest bar, linear head.
+
+    The newest bar's state asks, every bar's state answers; the head reads the answer and the
+    newest state itself. Without that question attention must find the newest bar by its content,
+    and on noisy returns it does not. The head starts at zero: an untrained model predicts none.
 
     Args:
         input_size: F, features per row.
@@ -48,23 +52,28 @@ class BiLSTMWithAttention(nn.Module):
         dropout: between layers and before the head; active in training only.
 
     Source: attention after Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning
-    to Align and Translate" (2015), with the query learned rather than given.
+    to Align and Translate" (2015).
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         between = dropout if num_layers > 1 else 0.0  # torch warns of dropout after a single layer
         self.lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True, bidirectional=True, dropout=between)
-        self.attention = nn.Sequential(nn.Linear(2 * hidden_size, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1, bias=False))
+        self.attention = nn.Sequential(nn.Linear(4 * hidden_size, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1, bias=False))
+        self.input_dropout = nn.Dropout(dropout / 2)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * hidden_size, 1)
+        self.head = nn.Linear(4 * hidden_size, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scaled returns, (B,), of windows (B, T, F)."""
-        hidden, _ = self.lstm(x)  # (B, T, F) -> (B, T, 2H)
-        weights = self.attention(hidden).softmax(dim=1)  # (B, T, 1), sums to 1 over T
+        hidden, _ = self.lstm(self.input_dropout(x))  # (B, T, F) -> (B, T, 2H)
+        newest = hidden[:, -1:]  # (B, 1, 2H)
+        question = torch.cat([hidden, newest.expand_as(hidden)], dim=-1)  # (B, T, 4H)
+        weights = self.attention(question).softmax(dim=1)  # (B, T, 1), sums to 1 over T
         context = (weights * hidden).sum(dim=1)  # (B, 2H)
-        scaled: Tensor = self.head(self.dropout(context)).squeeze(-1)  # (B,)
+        scaled: Tensor = self.head(self.dropout(torch.cat([context, newest[:, 0]], dim=-1))).squeeze(-1)  # (B,)
         return scaled
 
 

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from config.errors import SlotError
 from config.settings import FilterSettings
-from execution.exits import ExitPolicy
 from market_data.bars import Bars, Capabilities
 from strategy.active_models import ActiveModels
 from strategy.decision import Decision
@@ -44,10 +43,9 @@ class ScalpingStrategy:
         max_age_bars: bar lengths after which a bar is too old to act on.
     """
 
-    def __init__(self, models: ActiveModels, filters: FilterSettings, policy: ExitPolicy, scope: Scope, max_age_bars: float) -> None:
+    def __init__(self, models: ActiveModels, filters: FilterSettings, scope: Scope, max_age_bars: float) -> None:
         self._models = models
         self._filters = filters
-        self._policy = policy
         self._scope = scope
         self._max_age_bars = max_age_bars
 

@@ -98,6 +98,12 @@ class JournalReader:
         rows = self._reading.rows(sql, (*self._scope, *_bounds(day)))
         return float(rows[0][0]) if rows else None
 
+    def equity_since(self, start: datetime) -> float | None:
+        """The first equity recorded at or after an instant, account currency; None where there is none."""
+        sql = "SELECT equity FROM equity WHERE account = ? AND mode = ? AND at >= ? ORDER BY at LIMIT 1"
+        rows = self._reading.rows(sql, (*self._scope, stamp(start)))
+        return float(rows[0][0]) if rows else None
+
     def decisions(self, limit: int, symbol: str | None = None) -> Rows:
         """Rows of `decisions`, newest first."""
         return self._listed(

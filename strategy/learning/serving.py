@@ -48,6 +48,10 @@ class ModelServer:
         with self._lock:
             yield
 
+    def invalidate(self) -> None:
+        """The next `adopt` refreshes, whatever the registry's generation."""
+        self._generation = -1
+
     def adopt(self, held: Collection[str] = ()) -> tuple[Change, ...]:
         """Refreshes if the registry changed and nobody is publishing; never waits.
 

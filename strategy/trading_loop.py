@@ -1,0 +1,215 @@
+"""The trading loop: one pass per market event, one decision per closed bar and symbol."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from loguru import logger
+
+from config.errors import DataError, RetryError, StopError
+from execution.risk import TradingState
+from market_data.bars import Bars, Capabilities
+from market_data.clock import Clock, from_epoch
+from strategy.decision import Decision, DecisionOutcome, TradeEntry
+from strategy.scalping_strategy import ScalpingStrategy
+from strategy.trade_desk import TradeDesk
+
+FAULTS_PER_HOUR = 3
+"""Unexpected errors in an hour after which the daemon halts."""
+
+
+class Market(Protocol):
+    """What makes time pass."""
+
+    def advance(self, stop: threading.Event) -> bool:
+        """Waits for, or plays to, the next market event; False when there will be none."""
+        ...
+
+
+class BarSource(Protocol):
+    """Closed bars."""
+
+    def window(self, symbol: str, count: int) -> Bars: ...
+    def declare(self, symbol: str) -> Capabilities: ...
+
+
+class Recorder(Protocol):
+    """Where decisions go."""
+
+    def record_decision(self, outcome: DecisionOutcome) -> bool: ...
+    def last_decision(self, symbol: str) -> datetime | None: ...
+
+
+class Tutor(Protocol):
+    """Whoever teaches and serves the models; asked before every decision."""
+
+    def before_decisions(self, now: datetime) -> None:
+        """Brings the models in service up to date."""
+        ...
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how the loop is doing, and may steer it."""
+
+    def after_pass(self, now: datetime, last: Decision | None) -> None:
+        """Called after every pass."""
+        ...
+
+
+@dataclass(slots=True)
+class LoopSummary:
+    """What a run came to.
+
+    Attributes:
+        reason: why it ended: `stopped`, `end of data`, `bars decided` or `halted: ...`.
+        bars: decided bars by symbol.
+        actions: outcomes by action.
+        open_trades: trades that are still open.
+    """
+
+    reason: str = ""
+    bars: dict[str, int] = field(default_factory=dict)
+    actions: dict[str, int] = field(default_factory=dict)
+    open_trades: tuple[TradeEntry, ...] = ()
+
+
+class TradingLoop:
+    """Runs on the main thread until it is stopped, the data ends, or something is badly wrong.
+
+    Args:
+        window: bars that a decision reads.
+        limit: decided bars, all symbols together, after which the loop ends; None: no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        market: Market,
+        source: BarSource,
+        strategy: ScalpingStrategy,
+        desk: TradeDesk,
+        recorder: Recorder,
+        tutor: Tutor,
+        watcher: Watcher,
+        clock: Clock,
+        symbols: Sequence[str],
+        window: int,
+        limit: int | None = None,
+    ) -> None:
+        self._market = market
+        self._source = source
+        self._strategy = strategy
+        self._desk = desk
+        self._recorder = recorder
+        self._tutor = tutor
+        self._watcher = watcher
+        self._clock = clock
+        self._symbols = tuple(symbols)
+        self._window = window
+        self._limit = limit
+        self._last: dict[str, int] = {}
+        self._newest: Decision | None = None
+        self._faults: deque[datetime] = deque(maxlen=FAULTS_PER_HOUR)
+        self._managing = False
+        self.summary = LoopSummary(bars=dict.fromkeys(self._symbols, 0))
+
+    def run(self, stop: threading.Event) -> LoopSummary:
+        """Passes until the end; returns what it came to."""
+        self._start()
+        while not stop.is_set():
+            self._pass_guarded()
+            if self._desk.state is TradingState.HALTED:
+                return self._ended("halted: see the journal and the log")
+            if self._limit is not None and sum(self.summary.bars.values()) >= self._limit:
+                return self._ended("bars decided")
+            if stop.is_set() or not self._market.advance(stop):
+                break
+        return self._ended("stopped" if stop.is_set() else "end of data")
+
+    def _start(self) -> None:
+        self._desk.start(self._clock.now())
+        for symbol in self._symbols:
+            known = self._recorder.last_decision(symbol)
+            if known is not None:
+                self._last[symbol] = int(known.timestamp())
+
+    def _ended(self, reason: str) -> LoopSummary:
+        self.summary.reason = reason
+        self.summary.open_trades = self._desk.open_trades
+        return self.summary
+
+    def _pass_guarded(self) -> None:
+        """The outermost boundary of the loop: an unexpected error must not leave positions alone."""
+        try:
+            self._pass()
+        except StopError:
+            raise
+        except RetryError as error:
+            logger.warning("pass skipped: {}", error)
+        except Exception as error:  # noqa: BLE001  # the loop's one boundary, DESIGN 4.8: entries stop, positions are still managed
+            self._degrade(error)
+
+    def _degrade(self, error: Exception) -> None:
+        now = self._clock.now()
+        self._faults.append(now)
+        logger.opt(exception=error).error("unexpected {} in the trading loop: entries stop, open positions are managed", type(error).__name__)
+        often = len(self._faults) == FAULTS_PER_HOUR and now - self._faults[0] <= timedelta(hours=1)
+        self._desk.state = TradingState.HALTED if often or self._managing else TradingState.REDUCING
+
+    def _pass(self) -> None:
+        now = self._clock.now()
+        self._managing = True
+        self._desk.settle(now)
+        self._managing = False
+        self._tutor.before_decisions(now)
+        for symbol in self._symbols:
+            self._on_symbol(symbol, now)
+        self._watcher.after_pass(now, self._newest)
+
+    def _on_symbol(self, symbol: str, now: datetime) -> None:
+        started = time.perf_counter_ns()
+        try:
+            bars = self._source.window(symbol, self._window)
+        except DataError as error:
+            logger.warning("{}: no decision: {}", symbol, error)
+            return
+        newest = int(bars.time[-1])
+        last = self._last.get(symbol)
+        if last is not None and newest <= last:
+            return
+        self._managing = True
+        self._desk.manage(symbol, bars, now)
+        self._managing = False
+        self._note_missed(bars, last)
+        decision = self._strategy.decide(bars, self._source.declare(symbol), now)
+        latency = (time.perf_counter_ns() - started) // 1000
+        self._act(decision, bars, now, latency)
+        self._last[symbol] = newest
+
+    def _note_missed(self, bars: Bars, last: int | None) -> None:
+        """Bars that closed since the last pass without a decision get a row that says so."""
+        if last is None:
+            return
+        for opened in bars.time[(bars.time > last)][:-1]:
+            missed = Decision(bars.symbol, from_epoch(int(opened)), None, "missed: a newer bar had closed before this one could be decided")
+            self._write(DecisionOutcome(missed, "none"))
+
+    def _act(self, decision: Decision, bars: Bars, now: datetime, latency_us: int) -> None:
+        self._newest = decision
+        if decision.side is None:
+            action = "vetoed" if decision.reason.startswith("veto") else "none"
+            self._write(DecisionOutcome(decision, action, latency_us=latency_us))
+            return
+        outcome = self._desk.enter(decision, bars, now)
+        self._write(DecisionOutcome(decision, outcome.action, outcome.detail, outcome.order_key, latency_us))
+
+    def _write(self, outcome: DecisionOutcome) -> None:
+        if self._recorder.record_decision(outcome):
+            self.summary.bars[outcome.decision.symbol] += 1
+            self.summary.actions[outcome.action] = self.summary.actions.get(outcome.action, 0) + 1

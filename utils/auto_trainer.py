@@ -1,0 +1,308 @@
+"""The AutoTrainer: a thread that decides when models are trained, and swaps in what the gate passed.
+
+How a model is made and judged is in `strategy.learning`; here are due times, triggers, skips with
+their reasons, and prompt cancellation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from loguru import logger
+from scipy.stats import binom
+
+from config.errors import FitCancelled, InsufficientHistory, ScalperError
+from config.settings import TrainingSettings
+from market_data.clock import Clock, utc_text
+from strategy.decision import JobRun, ModelEvent
+from strategy.learning.jobs import JobResult, JobSpec
+from strategy.learning.serving import Change, ModelServer
+from utils.due_table import DueTable
+from utils.journal_records import ClosedTrade
+
+PERFORMANCE = "performance"
+RECENT_TRADES, LEAST_TRADES = 20, 10
+IMPROBABLE = 0.01
+"""One-sided binomial probability below which a losing streak is not bad luck."""
+
+
+class Trade(Protocol):
+    """Trains one model."""
+
+    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult: ...
+
+
+class Chronicle(Protocol):
+    """What the trainer writes to, and reads for its performance check: the trade journal."""
+
+    def record_model_event(self, event: ModelEvent) -> bool: ...
+    def record_job(self, run: JobRun) -> None: ...
+    def recent_closed(self, limit: int) -> tuple[ClosedTrade, ...]: ...
+
+
+class State(Protocol):
+    """What the trainer needs of the shared state."""
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def set(self, key: str, value: object) -> None: ...
+    def take(self, key: str, default: Any = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerStatus:
+    """What the trainer is doing.
+
+    Attributes:
+        running: job in progress; empty when idle.
+        due: job -> when it is due next.
+        last: job -> outcome and reason of its last run.
+    """
+
+    running: str
+    due: dict[str, datetime]
+    last: dict[str, str]
+
+
+Progress = Callable[[str, bool], None]
+
+
+class AutoTrainer:
+    """One thread; wakes when the loop's time has passed a due time, or when it is asked to.
+
+    Args:
+        workshop: makes models.
+        jobs: what it trains, in the order in which simultaneous jobs run.
+        expected_win_rate: of the versions in service, by their gate reports; None: none serves.
+        lockstep: a replay: the loop waits for the jobs of an instant, and a swap takes effect
+            `replay_train_bars` passes later, so that two replays are equal.
+        progress: told when a job begins (True) and ends (False).
+    """
+
+    def __init__(
+        self,
+        *,
+        workshop: Trade,
+        jobs: Sequence[JobSpec],
+        server: ModelServer,
+        chronicle: Chronicle,
+        state: State,
+        clock: Clock,
+        wall: Clock,
+        training: TrainingSettings,
+        expected_win_rate: Callable[[], float | None],
+        lockstep: bool = False,
+        progress: Progress = lambda job, begins: None,
+    ) -> None:
+        self._workshop = workshop
+        self._jobs = {job.name: job for job in jobs}
+        self._server = server
+        self._chronicle = chronicle
+        self._state = state
+        self._clock = clock
+        self._wall = wall
+        self._training = training
+        self._expected_win_rate = expected_win_rate
+        self._lockstep = lockstep
+        self._progress = progress
+        self._table = DueTable(state)
+        self._cancel = threading.Event()
+        self._wake = threading.Event()
+        self._finished = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._first = clock.now() + timedelta(seconds=training.start_grace_seconds)
+        self._passes = 0
+        self._held: dict[str, int] = {}
+        self._status = TrainerStatus("", {}, {})
+        self._due = {name: self._first_due(name) for name in (*self._jobs, PERFORMANCE)}
+        self._triggers: dict[str, str] = {}
+
+    # --- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread = threading.Thread(target=self._run, name="AutoTrainer", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Tells the running job to stop, and starts no other; safe in a signal handler."""
+        self._cancel.set()
+        self._wake.set()
+
+    def stop(self, timeout: float = 4.0) -> bool:
+        """Cancels what runs and ends the thread; True when it ended in time."""
+        self.cancel()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def get_status(self) -> TrainerStatus:
+        """What it is doing now."""
+        return replace(self._status, due=dict(self._due))
+
+    def request(self, job: str, trigger: str) -> None:
+        """Makes a job due now."""
+        self._triggers[job] = trigger
+        self._due[job] = self._clock.now()
+        self._wake.set()
+
+    def before_decisions(self, now: datetime) -> None:
+        """The loop's call before it decides: takes over swaps; in lockstep also waits for due jobs."""
+        self._passes += 1
+        if self._anything_due(now):
+            self._wake.set()
+            if self._lockstep:
+                self._wait_for_jobs(now)
+        held = [slot for slot, until in self._held.items() if until > self._passes]
+        for slot in self._held.keys() - held:
+            del self._held[slot]
+            self._server.invalidate()
+        self._tell(self._server.adopt(held))
+
+    def _wait_for_jobs(self, now: datetime) -> None:
+        """In slices, so that Ctrl-C is heard while a model trains."""
+        while self._anything_due(now) and not self._cancel.is_set() and self._thread is not None and self._thread.is_alive():
+            with self._finished:
+                self._finished.wait_for(lambda: not self._anything_due(now), timeout=0.1)
+
+    # --- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._cancel.is_set():
+            # A replay acts on the loop's word alone: a timer would make two replays differ.
+            self._wake.wait(timeout=None if self._lockstep else 1.0)
+            self._wake.clear()
+            self._take_requests()
+            self._run_due(self._clock.now())
+
+    def _run_due(self, now: datetime) -> None:
+        for name in tuple(self._due):
+            if self._cancel.is_set():
+                return
+            if self._due[name] <= now:
+                self._run_guarded(name, now)
+
+    def _run_guarded(self, name: str, now: datetime) -> None:
+        """The outermost boundary of the trainer: one job's failure leaves the others and what serves alone."""
+        trigger = self._triggers.pop(name, "start" if self._due[name] == self._first else "schedule")
+        started = self._wall.monotonic()
+        self._status = replace(self._status, running=name)
+        self._progress(name, True)
+        try:
+            run = self._check_performance(now) if name == PERFORMANCE else self._train(self._jobs[name])
+        except FitCancelled as error:
+            run = JobRun(name, trigger, now, "cancelled", str(error), self._due[name])
+        except InsufficientHistory as error:
+            run = JobRun(name, trigger, now, "skipped", str(error), self._due[name])
+        except ScalperError as error:
+            run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
+        except Exception as error:  # noqa: BLE001  # the trainer's one boundary, DESIGN 4.8: the job fails, the others go on
+            logger.opt(exception=error).error("{}: unexpected {}", name, type(error).__name__)
+            run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
+        finally:
+            self._progress(name, False)
+        self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)), now)
+
+    def _finish(self, run: JobRun, now: datetime) -> None:
+        """Sets the next due time; a cancelled job stays due, so that a restart runs it."""
+        due = self._due[run.job] if run.outcome == "cancelled" else self._table.after(run.job, self._due[run.job], self._every(run.job), now)
+        self._status = replace(self._status, running="", last={**self._status.last, run.job: f"{run.outcome}: {run.reason}"})
+        self._chronicle.record_job(replace(run, due_next=due))
+        with self._finished:
+            self._due[run.job] = due
+            self._finished.notify_all()
+        if run.job == PERFORMANCE and run.outcome == "skipped":
+            return
+        level = "WARNING" if run.outcome == "failed" else "INFO"
+        logger.log(level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due))
+
+    def _train(self, spec: JobSpec) -> JobRun:
+        seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
+        with self._server.publishing():
+            result = self._workshop.run(spec, seen, self._cancel)
+            self._serve(spec, result)
+        self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
+        now = self._clock.now()
+        version = result.manifest.version if result.manifest is not None else 0
+        outcome = "promoted" if version else "rejected"
+        self._chronicle.record_model_event(ModelEvent(now, spec.slot, outcome, version, result.report.summary, result.report.as_json()))
+        reason = f"version {version} {result.report.summary}" if version else result.report.summary
+        return JobRun(spec.name, "", now, outcome, reason, now, rows=result.rows, epochs=result.epochs, version=version)
+
+    def _serve(self, spec: JobSpec, result: JobResult) -> None:
+        """Swaps at once; a replay swaps a fixed number of passes later."""
+        if result.manifest is None:
+            return
+        if self._lockstep:
+            self._held[spec.slot] = self._passes + self._training.replay_train_bars
+        else:
+            self._tell(self._server.refresh())
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.problem:
+                logger.warning("{}: {}", change.slot, change.problem)
+                self._chronicle.record_model_event(ModelEvent(self._clock.now(), change.slot, "refused", change.after, change.problem))
+            else:
+                logger.info("{}: version {} serves now, before: {}", change.slot, change.after or "none", change.before or "none")
+
+    # --- due times and triggers -------------------------------------------------------------
+
+    def _first_due(self, name: str) -> datetime:
+        return self._table.due(name, self._first if name != PERFORMANCE else self._first + self._every(name))
+
+    def _every(self, name: str) -> timedelta:
+        if name == PERFORMANCE:
+            return timedelta(minutes=self._training.performance_check_minutes)
+        hours = {
+            "random_forest": self._training.rf_retrain_hours,
+            "xgboost": self._training.xgb_retrain_hours,
+            "lstm": self._training.lstm_retrain_hours,
+        }
+        return timedelta(hours=hours[self._jobs[name].kind])
+
+    def _anything_due(self, now: datetime) -> bool:
+        return any(due <= now for due in self._due.values())
+
+    def _take_requests(self) -> None:
+        """`control.retrain` holds the slots that a command asks for; `*` is all."""
+        wanted = self._state.take("control.retrain")
+        if isinstance(wanted, list):
+            for name, job in self._jobs.items():
+                if "*" in wanted or job.slot in wanted or job.kind in wanted:
+                    self._triggers[name] = "manual"
+                    self._due[name] = self._clock.now()
+
+    def _check_performance(self, now: datetime) -> JobRun:
+        """Emergency rule: few wins, and fewer than the gate's own expectation makes plausible."""
+
+        def told(outcome: str, reason: str) -> JobRun:
+            return JobRun(PERFORMANCE, "", now, outcome, reason, now)
+
+        trades = [trade for trade in self._chronicle.recent_closed(RECENT_TRADES) if trade.exit.net != 0]
+        if len(trades) < LEAST_TRADES:
+            return told("skipped", f"{len(trades)} closed trades, {LEAST_TRADES} needed")
+        expected = self._expected_win_rate()
+        if expected is None:
+            return told("skipped", "no model serves")
+        wins = sum(trade.exit.net > 0 for trade in trades)
+        chance = float(binom.cdf(wins, len(trades), expected))
+        figures = f"{wins} of {len(trades)} won, {expected:.0%} expected, chance {chance:.3f}"
+        if wins / len(trades) >= self._training.emergency_win_rate or chance >= IMPROBABLE:
+            return told("skipped", f"no emergency: {figures}")
+        until = self._state.get("trainer.emergency_until")
+        if isinstance(until, str) and now < datetime.fromisoformat(until):
+            return told("skipped", f"emergency, but cooling down until {until}: {figures}")
+        cool = now + timedelta(hours=self._training.emergency_cooldown_hours)
+        self._state.set("trainer.emergency_until", cool.isoformat())
+        for name in self._jobs:
+            self._triggers[name] = "emergency"
+            self._due[name] = now
+        self._wake.set()
+        return told("emergency", f"all models retrain: {figures}")
+
+

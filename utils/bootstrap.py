@@ -1,0 +1,224 @@
+"""Puts the daemon together from its settings, runs it, and takes it apart again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from loguru import logger
+
+from config.home import Home, hold_home, open_home, signing_key
+from config.settings import Settings
+from execution.exits import ExitPolicy
+from execution.risk import RiskGate
+from market_data.bars import Timeframe
+from market_data.clock import SystemClock, utc_text
+from market_data.loader import BarLoader
+from strategy.active_models import ActiveModels
+from strategy.features import WARMUP
+from strategy.learning.bundles import origin_kind
+from strategy.learning.jobs import Workshop, specs_of
+from strategy.learning.registry import Registry
+from strategy.learning.serving import ModelServer
+from strategy.scalping_strategy import ScalpingStrategy, Scope
+from strategy.trade_desk import TradeDesk
+from strategy.trading_loop import LoopSummary, TradingLoop
+from utils.auto_trainer import AutoTrainer
+from utils.heartbeat import Heartbeat
+from utils.logs import configure
+from utils.progress import TrainingProgress
+from utils.shared_state import SharedState
+from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, select_symbols
+from utils.trade_journal import TradeJournal
+
+INTERRUPTED = 130
+HALTED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended: the exit code and what there is to say."""
+
+    exit_code: int
+    summary: dict[str, Any]
+
+
+def run(settings: Settings, options: RunOptions, home_path: Path) -> RunResult:
+    """The daemon, from start to end.
+
+    Raises:
+        StopError: it cannot start; the error says why and what to do.
+    """
+    origin = origin_of(settings, options)
+    home = open_home(home_path, origin)
+    with ExitStack() as open_things, hold_home(home):
+        console = configure(settings.logs.log_level, home.logs)
+        terminal = open_terminal(settings, options, home)
+        open_things.callback(terminal.close)
+        logger.info("{}; home {}", terminal.banner, home.path)
+        if settings.gate.gate_profile == "threshold":
+            logger.warning("GATE_PROFILE=threshold: models are judged by accuracy and loss alone; expect no profit")
+        stop = threading.Event()
+        progress = TrainingProgress(console)
+        open_things.callback(progress.close)
+        daemon = _Daemon(settings, options, home, origin, terminal, stop, progress, open_things)
+        return daemon.run()
+
+
+class _Daemon:
+    """The parts of a running daemon; made once, in the order in which they need each other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        home: Home,
+        origin: str,
+        terminal: OpenTerminal,
+        stop: threading.Event,
+        progress: TrainingProgress,
+        open_things: ExitStack,
+    ) -> None:
+        self.settings, self.options, self.terminal, self.stop = settings, options, terminal, stop
+        wall = SystemClock()
+        self.symbols = select_symbols(terminal.client, settings.symbols.symbols)
+        self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=wall)
+        open_things.callback(self.journal.close)
+        self.state = SharedState(home.shared_state, wall)
+        open_things.callback(self.state.close)
+        self.loader = BarLoader(terminal.client, Timeframe[settings.symbols.timeframe], settings.data.chunk_bars)
+        self.registry = self._registry(home, origin)
+        self.models = ActiveModels()
+        self.server = ModelServer(self.registry, self.models)
+        self.trainer = self._trainer(origin, wall, progress)
+        policy = ExitPolicy.from_settings(settings.exits)
+        self.desk = TradeDesk(
+            terminal.client,
+            RiskGate(settings.risk),
+            policy,
+            self.journal,
+            commission=settings.risk.commission_per_lot,
+            sends=terminal.sends,
+        )
+        self.loop = self._loop(origin, policy, wall)
+
+    def _registry(self, home: Home, origin: str) -> Registry:
+        override = self.settings.models.model_signing_key
+        key = signing_key(home, override.get_secret_value() if override is not None else None)
+        keep = self.settings.models.keep_versions
+        return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock)
+
+    def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:
+        client, settings = self.terminal.client, self.settings
+        workshop = Workshop(
+            settings=settings,
+            origin=origin,
+            history=self.loader.history,
+            known=self.loader.declare,
+            instrument=client.spec,
+            registry=self.registry,
+            now=self.terminal.clock.now,
+        )
+        return AutoTrainer(
+            workshop=workshop,
+            jobs=specs_of(settings, self.symbols),
+            server=self.server,
+            chronicle=self.journal,
+            state=self.state,
+            clock=self.terminal.clock,
+            wall=wall,
+            training=settings.training,
+            expected_win_rate=self._expected_win_rate,
+            lockstep=self.options.replay,
+            progress=progress,
+        )
+
+    def _expected_win_rate(self) -> float | None:
+        """Mean of the gate reports of the versions in service."""
+        artifacts, _ = self.registry.open_active()
+        rates = [float(a.manifest.metrics["win_rate"]) for a in artifacts.values() if "win_rate" in a.manifest.metrics]
+        return sum(rates) / len(rates) if rates else None
+
+    def _loop(self, origin: str, policy: ExitPolicy, wall: SystemClock) -> TradingLoop:
+        settings = self.settings
+        scope = Scope(origin_kind(origin), settings.symbols.timeframe, policy.hash)
+        heartbeat = Heartbeat(
+            wall=wall,
+            seconds=settings.logs.heartbeat_seconds,
+            state=self.state,
+            desk=self.desk,
+            trainer=self.trainer,
+            models=self.models,
+            stop=self.stop,
+            idle=self.journal.checkpoint,
+        )
+        return TradingLoop(
+            market=self.terminal.market,
+            source=self.loader,
+            strategy=ScalpingStrategy(self.models, settings.filters, scope, settings.data.max_bar_age_bars),
+            desk=self.desk,
+            recorder=self.journal,
+            tutor=self.trainer,
+            watcher=heartbeat,
+            clock=self.terminal.clock,
+            symbols=self.symbols,
+            window=max(WARMUP + settings.lstm.lstm_seq_length, policy.horizon + 1) + 1,
+            limit=self.options.bars,
+        )
+
+    def run(self) -> RunResult:
+        """Trains, trades, stops."""
+        for symbol in self.symbols:
+            bars = self.loader.history(symbol, self.settings.data.history_bars, minimum=self.settings.data.history_bars)
+            logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))
+        with _signals(self.stop, self.trainer):
+            self.trainer.start()
+            try:
+                summary = self.loop.run(self.stop)
+            finally:
+                ended = self.trainer.stop()
+        if not ended:
+            logger.warning("the trainer is still busy; leaving it behind")
+        return self._result(summary)
+
+    def _result(self, summary: LoopSummary) -> RunResult:
+        account = self.terminal.client.account()
+        told = {
+            "ended": summary.reason,
+            "bars": summary.bars,
+            "actions": dict(sorted(summary.actions.items())),
+            "models": {slot: model.info.version for slot, model in sorted(self.models.snapshot().items())},
+            "balance": round(account.balance, 2),
+            "equity": round(account.equity, 2),
+            "open": [
+                {"ticket": t.ticket, "symbol": t.symbol, "side": t.side.name.lower(), "volume": t.volume, "price": t.price}
+                for t in summary.open_trades
+            ],
+            "counts": self.journal.counts(),
+        }
+        if summary.reason.startswith("halted"):
+            return RunResult(HALTED, told)
+        return RunResult(INTERRUPTED if summary.reason == "stopped" else 0, told)
+
+
+@contextmanager
+def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[None]:
+    """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        trainer.cancel()
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
