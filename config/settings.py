@@ -141,7 +141,7 @@ class GateSettings(Section):
     gate_confidence: float = Field(0.99, gt=0.5, lt=1, description="one-sided confidence of the gate's bounds")
     gate_resamples: int = Field(2_000, ge=200, le=100_000, description="block-bootstrap resamples")
     min_compare_blocks: int = Field(30, ge=5, le=10_000, description="blocks needed to compare with the champion")
-    min_new_rows: int = Field(200, ge=0, le=1_000_000, description="final rows that earlier tries of the slot have not seen")
+    min_new_rows: int = Field(100, ge=0, le=1_000_000, description="final rows that earlier tries of the slot have not seen")
     max_latency_ms: float = Field(20.0, gt=0, le=1_000, description="median time of one forecast")
 
 
@@ -154,7 +154,9 @@ class RiskSettings(Section):
     daily_loss_percent: float = Field(
         2.0, gt=0, le=50, description="RISK: % of the day's opening equity; floating loss counts; no entries beyond it until the next day"
     )
-    commission_per_lot: float = Field(3.5, ge=0, le=100, description="account currency per lot and side, as your broker charges; the simulated one charges it too")
+    commission_per_lot: float = Field(
+        3.5, ge=0, le=100, description="account currency per lot and side, as your broker charges; the simulated one charges it too"
+    )
     max_spread_to_stop: float = Field(0.35, gt=0, le=1, description="widest spread, as a share of the stop distance")
     cooldown_bars: int = Field(3, ge=0, le=10_000, description="bars without an entry on a symbol after a losing trade")
     max_margin_percent: float = Field(30.0, gt=0, le=100, description="% of equity that margin may take, the new order included")

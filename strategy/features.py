@@ -229,7 +229,9 @@ def _higher_timeframes(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     return tuple(found)
 
 
-def _closed_longer(bars: Bars, factor: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _closed_longer(
+    bars: Bars, factor: int
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Last rows of the longer bars, and for each row the index of the newest one closed by then."""
     length = factor * bars.timeframe.seconds
     bucket = bars.time // length

@@ -80,9 +80,7 @@ class Forecasts:
 
     def at(self, index: int) -> Forecast:
         """Row `index` as a single forecast."""
-        return Forecast(
-            float(self.p_long[index]), float(self.p_short[index]), Side(int(self.side[index])), float(self.expected_r[index])
-        )
+        return Forecast(float(self.p_long[index]), float(self.p_short[index]), Side(int(self.side[index])), float(self.expected_r[index]))
 
 
 def forecasts_from_probabilities(p_long: NDArray[np.float64], p_short: NDArray[np.float64], payoff: Payoff) -> Forecasts:

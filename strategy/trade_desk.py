@@ -236,7 +236,9 @@ class TradeDesk:
             logger.warning("{}: order {} was refused: {} {}", intent.symbol, intent.key, result.retcode, result.message)
 
     def _opened(self, intent: OrderIntent, result: OrderResult) -> None:
-        position = next((p for p in self._broker.positions(intent.symbol) if result.order in (p.ticket, 0) or p.comment == intent.key), None)
+        position = next(
+            (p for p in self._broker.positions(intent.symbol) if result.order in (p.ticket, 0) or p.comment == intent.key), None
+        )
         if position is None:
             # Opened and already closed, or history is late: the books decide at the next pass.
             logger.debug("{}: position of order {} is not open", intent.symbol, intent.key)

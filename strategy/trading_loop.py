@@ -158,7 +158,9 @@ class TradingLoop:
     def _degrade(self, error: Exception) -> None:
         now = self._clock.now()
         self._faults.append(now)
-        logger.opt(exception=error).error("unexpected {} in the trading loop: entries stop, open positions are managed", type(error).__name__)
+        logger.opt(exception=error).error(
+            "unexpected {} in the trading loop: entries stop, open positions are managed", type(error).__name__
+        )
         often = len(self._faults) == FAULTS_PER_HOUR and now - self._faults[0] <= timedelta(hours=1)
         self._desk.state = TradingState.HALTED if often or self._managing else TradingState.REDUCING
 

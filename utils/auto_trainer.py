@@ -209,7 +209,9 @@ class AutoTrainer:
 
     def _finish(self, run: JobRun, now: datetime) -> None:
         """Sets the next due time; a cancelled job stays due, so that a restart runs it."""
-        due = self._due[run.job] if run.outcome == "cancelled" else self._table.after(run.job, self._due[run.job], self._every(run.job), now)
+        due = (
+            self._due[run.job] if run.outcome == "cancelled" else self._table.after(run.job, self._due[run.job], self._every(run.job), now)
+        )
         self._status = replace(self._status, running="", last={**self._status.last, run.job: f"{run.outcome}: {run.reason}"})
         self._chronicle.record_job(replace(run, due_next=due))
         with self._finished:
@@ -218,7 +220,9 @@ class AutoTrainer:
         if run.job == PERFORMANCE and run.outcome == "skipped":
             return
         level = "WARNING" if run.outcome == "failed" else "INFO"
-        logger.log(level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due))
+        logger.log(
+            level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due)
+        )
 
     def _train(self, spec: JobSpec) -> JobRun:
         seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
@@ -304,5 +308,3 @@ class AutoTrainer:
             self._due[name] = now
         self._wake.set()
         return told("emergency", f"all models retrain: {figures}")
-
-

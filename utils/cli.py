@@ -59,7 +59,10 @@ def run(
 
 
 def _readable(summary: dict[str, Any]) -> str:
-    lines = [f"{name}: {value if not isinstance(value, dict) else ', '.join(f'{k} {v}' for k, v in value.items()) or 'none'}" for name, value in summary.items()]
+    lines = [
+        f"{name}: {value if not isinstance(value, dict) else ', '.join(f'{k} {v}' for k, v in value.items()) or 'none'}"
+        for name, value in summary.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

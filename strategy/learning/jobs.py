@@ -30,7 +30,7 @@ from strategy.golden import golden_bytes
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols
+from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, with_latency
 from strategy.learning.labels import Costs
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
@@ -137,9 +137,12 @@ class Workshop:
         )
         files = self._files(candidate, recipe, data)
         draft = self._draft(spec, recipe, candidate, data)
-        case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, files, unseen_from)
-        report = judge(case)
-        manifest = self._publish(draft, files, case, report, cancel) if report.passed else None
+        case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, unseen_from)
+        report, manifest = judge(case), None
+        if report.passed:
+            files = self._compiled(draft, files, cancel)
+            report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
+            manifest = self._publish(draft, files, case, report) if report.passed else None
         return JobResult(spec, report, manifest, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
 
     @property
@@ -218,10 +221,8 @@ class Workshop:
         parts = [spec.kind, spec.symbols, schema.hash, self._policy.hash, sizes[spec.kind]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
-    def _case(self, candidate: Candidate, final: Dataset, draft: Draft, files: Mapping[str, bytes], unseen_from: int) -> Case:
+    def _case(self, candidate: Candidate, final: Dataset, draft: Draft, unseen_from: int) -> Case:
         peers = self._peers(final)
-        # Not yet compiled: what serves is at least as fast.
-        trial = load_bundle(VerifiedArtifact(manifest_of(draft, 1, files), files))
         return Case(
             slot=draft.slot,
             candidate=candidate,
@@ -230,7 +231,6 @@ class Workshop:
             champion=peers.pop(draft.slot, None),
             others=peers,
             unseen_from=unseen_from,
-            latency_ms=_latency_ms(trial, candidate.final),
             recipe=str(draft.inference["recipe"]),
         )
 
@@ -247,12 +247,25 @@ class Workshop:
             peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
         return peers
 
-    def _publish(self, draft: Draft, files: dict[str, bytes], case: Case, report: GateReport, cancel: threading.Event) -> Manifest:
+    def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:
         compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows, cancel=cancel)
         if cancel.is_set():
             raise FitCancelled("the job was told to stop before it published")
-        if compiled is not None:
-            files = {**files, ".onnx": compiled}
+        return files if compiled is None else {**files, ".onnx": compiled}
+
+    def _latency_ms(self, draft: Draft, files: Mapping[str, bytes], final: Dataset) -> float:
+        """Median time of one forecast by the artifact as it will be served."""
+        predictor = load_bundle(VerifiedArtifact(manifest_of(draft, 1, files), files))
+        rows = predictor.info.rows
+        window = FeatureWindow(final.schema, final.table[final.row[0] + 1 - rows : final.row[0] + 1])
+        times = []
+        for _ in range(LATENCY_TRIES):
+            started = time.perf_counter()
+            predictor.predict(window)
+            times.append(1e3 * (time.perf_counter() - started))
+        return float(np.median(times))
+
+    def _publish(self, draft: Draft, files: Mapping[str, bytes], case: Case, report: GateReport) -> Manifest:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
         return self.registry.publish(judged, files, check_bundle)
 
@@ -289,15 +302,3 @@ def _stacked(parts: list[Forecasts]) -> Forecasts:
         return np.concatenate([getattr(part, name) for part in parts])
 
     return Forecasts(column("p_long"), column("p_short"), column("side").astype(np.int64), column("expected_r"))
-
-
-def _latency_ms(predictor: Predictor, final: Dataset) -> float:
-    """Median time of one forecast by the artifact as it will be served."""
-    rows = predictor.info.rows
-    window = FeatureWindow(final.schema, final.table[final.row[0] + 1 - rows : final.row[0] + 1])
-    times = []
-    for _ in range(LATENCY_TRIES):
-        started = time.perf_counter()
-        predictor.predict(window)
-        times.append(1e3 * (time.perf_counter() - started))
-    return float(np.median(times))

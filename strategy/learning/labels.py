@@ -80,7 +80,9 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     short_move, short_hit, short_at = _first_touch(ask_bars.flipped(), -bid_bars.open[rows + 1], rows, stop, target, horizon)
     forward = (bars.open[rows + horizon + 1] - bars.open[rows + 1]) / atr[rows]
     kind = np.where(long_hit & (~short_hit | (long_at <= short_at)), LONG, np.where(short_hit, SHORT, FLAT))
-    return _spread_out(count, rows, kind, (long_move - costs.commission) / stop, (short_move - costs.commission) / stop, forward, bars, horizon)
+    return _spread_out(
+        count, rows, kind, (long_move - costs.commission) / stop, (short_move - costs.commission) / stop, forward, bars, horizon
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from strategy.learning.dataset import Dataset
 from strategy.learning.recipes import Fit
 from strategy.learning.validation import walk_forward
 from strategy.lstm_model import BiLSTMWithAttention
-from strategy.lstm_predictor import CLIP, lstm_files
+from strategy.lstm_predictor import Standardiser, lstm_files
 from strategy.predictor import Matrix
 
 TARGET_CLIP = 6.0
@@ -77,7 +77,9 @@ class LstmRecipe:
         train, held = data.take(split.train), data.take(split.test)
         torch.set_num_threads(self.threads)
         scaler = StandardScaler().fit(train.values)
-        target_scaler = StandardScaler(with_mean=False).fit(train.forward[:, None])
+        target_scaler = StandardScaler().fit(train.forward[:, None])
+        # Zero stays zero: no drift of the training days is promised to later ones.
+        target_scaler.mean_ = np.zeros(1)
         model, epochs = self._train(train, held, scaler, target_scaler, cancel)
         fitted = FittedLstm(model, scaler, target_scaler, self.window, epochs, self._hyper_parameters(len(train), epochs))
         shrunk, ratio = _shrink(fitted, held)
@@ -90,7 +92,9 @@ class LstmRecipe:
         generator = torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = BiLSTMWithAttention(len(train.schema.names), self.lstm.lstm_hidden, self.lstm.lstm_layers, self.lstm.lstm_dropout).to(device)
+            model = BiLSTMWithAttention(len(train.schema.names), self.lstm.lstm_hidden, self.lstm.lstm_layers, self.lstm.lstm_dropout).to(
+                device
+            )
             epochs = _descend(self, model, _Rows(train, scaler, target_scaler), _Rows(held, scaler, target_scaler), generator, cancel)
         return model.to("cpu"), epochs
 
@@ -152,7 +156,9 @@ def _descend(
     return epoch
 
 
-def _epoch(model: BiLSTMWithAttention, optimiser: torch.optim.Optimizer, batches: Iterator[tuple[Tensor, Tensor]], cancel: threading.Event) -> None:
+def _epoch(
+    model: BiLSTMWithAttention, optimiser: torch.optim.Optimizer, batches: Iterator[tuple[Tensor, Tensor]], cancel: threading.Event
+) -> None:
     model.train()
     device = next(model.parameters()).device
     for x, y in batches:
@@ -176,9 +182,8 @@ def _held_loss(model: BiLSTMWithAttention, held: _Rows, window: int) -> float:
 
 
 def scaled(table: Matrix, scaler: StandardScaler) -> Matrix:
-    """Standardised and clipped feature rows; rows outside every window may hold NaN, which become 0."""
-    values = (table - scaler.mean_.astype(np.float32)) / scaler.scale_.astype(np.float32)
-    return np.nan_to_num(np.clip(values, -CLIP, CLIP)).astype(np.float32)
+    """Feature rows as serving scales them; rows outside every window may hold NaN, which become 0."""
+    return np.nan_to_num(Standardiser.of("recipe", scaler, table.shape[1]).apply(table))
 
 
 def _windows(table: Matrix, rows: IntArray, window: int) -> Tensor:

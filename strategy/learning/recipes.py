@@ -124,7 +124,9 @@ class Candidate:
     block_seconds: int
 
 
-def develop(recipe: Recipe, data: Dataset, *, horizon_seconds: int, final_fraction: float, least_sides: int, cancel: threading.Event) -> Candidate:
+def develop(
+    recipe: Recipe, data: Dataset, *, horizon_seconds: int, final_fraction: float, least_sides: int, cancel: threading.Event
+) -> Candidate:
     """Fits a candidate and gathers its evidence.
 
     Args:

@@ -80,7 +80,16 @@ class TreeRecipe:
     def _fit(self, data: Dataset, cancel: threading.Event) -> FittedTrees:
         grow = _grow_forest if self.kind == "random_forest" else _grow_booster
         model = grow(self, data, cancel)
-        keep = ("max_depth", "max_features", "max_samples", "min_samples_leaf", "learning_rate", "subsample", "colsample_bytree", "min_child_weight")
+        keep = (
+            "max_depth",
+            "max_features",
+            "max_samples",
+            "min_samples_leaf",
+            "learning_rate",
+            "subsample",
+            "colsample_bytree",
+            "min_child_weight",
+        )
         chosen = {name: value for name, value in model.get_params().items() if name in keep}
         return FittedTrees(model, self.size, {"trees": self.size, "folds": self.folds, **chosen})
 
