@@ -20,6 +20,8 @@ _ORIGIN = re.compile(r"synthetic|file|mt5:[^/\s][^/]*/\d+")
 _KEY = re.compile(r"[0-9a-f]{64}")
 _SHORTEST_KEY = 32
 _SETUP_SECONDS = 30.0
+_HOLD_SECONDS = 1.0
+"""`is_held` holds the lock for an instant; a daemon that starts then waits for it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,34 @@ def open_home(path: Path, origin: str) -> Home:
     return home
 
 
+def bound_home(path: Path) -> tuple[Home, str]:
+    """Opens a home that exists already, with the origin that it is bound to; makes nothing.
+
+    Raises:
+        HomeError: there is no home in this folder, or its binding cannot be read.
+    """
+    home = Home(path.expanduser().resolve())
+    with _naming(home.path):
+        if not home.origin_file.is_file():
+            raise HomeError(f"no home in {home.path}: start the daemon there once, or give the right one with --home DIR")
+        return home, _bound_origin(home, home.origin_file.read_text(encoding="utf-8", errors="replace"))
+
+
+def is_held(home: Home) -> bool:
+    """Whether a process holds the home now, as a running daemon does.
+
+    Raises:
+        HomeError: the lock cannot be used.
+    """
+    if not home.lock_file.exists():
+        return False
+    try:
+        with _naming(home.lock_file), FileLock(home.lock_file, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def signing_key(home: Home, override: str | None) -> bytes:
     """The key that signs this home's manifests, made at first use.
 
@@ -129,7 +159,7 @@ def hold_home(home: Home) -> Iterator[None]:
     lock = FileLock(home.lock_file)
     try:
         with _naming(home.lock_file):
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_HOLD_SECONDS)
     except Timeout as error:
         raise HomeError(
             f"{home.lock_file} is held: a daemon already runs in this home; stop it, or choose another with --home DIR"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from config.settings import ExitSettings
+from market_data.bars import FloatArray
 
-Distance = TypeVar("Distance", float, NDArray[np.float64])
+Distance = TypeVar("Distance", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,22 @@ class ExitPolicy:
         """Twelve hex digits that change with any part of the policy."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
-    def stop_distance(self, atr: Distance, round_trip_cost: Distance, least: float) -> Distance:
-        """Distance of the stop from the entry, in price.
+    @overload
+    def stop_distance(self, atr: float, round_trip_cost: float, least: float) -> float: ...
+
+    @overload
+    def stop_distance(self, atr: FloatArray, round_trip_cost: FloatArray, least: float) -> FloatArray: ...
+
+    def stop_distance(self, atr: float | FloatArray, round_trip_cost: float | FloatArray, least: float) -> float | FloatArray:
+        """Distance of the stop from the entry, in price; NaN where an input is NaN.
 
         Args:
-            atr: average true range at the decision, price.
-            round_trip_cost: spread plus commission of a round trip, price.
+            atr: average true range at the decision, price; one number or shape (n,).
+            round_trip_cost: spread plus commission of a round trip, price; shaped as `atr`.
             least: the broker's stops level, price.
         """
-        wanted = np.maximum(np.maximum(self.sl_atr * atr, self.min_stop_costs * round_trip_cost), least)
-        return wanted if isinstance(atr, np.ndarray) else float(wanted)  # type: ignore[return-value]  # np.maximum of floats
+        wanted: FloatArray = np.maximum(np.maximum(self.sl_atr * atr, self.min_stop_costs * round_trip_cost), least)
+        return wanted if wanted.ndim else float(wanted)
 
     def target_distance(self, stop: Distance) -> Distance:
         """Distance of the target, in the policy's proportion to a stop."""

@@ -115,6 +115,8 @@ def bars_from_rates(symbol: str, timeframe: Timeframe, rates: NDArray[np.void], 
     """Bars from a rates array whose `time` is already UTC.
 
     Args:
+        symbol: the terminal's name of the instrument.
+        timeframe: the length of each bar.
         rates: shape (n,) of RATES_DTYPE, ascending.
         known: which of volume and spread the source really knows; the others are dropped.
     """

@@ -105,7 +105,7 @@ def _bars(
     top = 0.5 * (opened + close + np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
     bottom = 0.5 * (opened + close - np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
     open_, high, low, close_ = (np.round(price * np.exp(part), spec.digits) for part in (opened, top, bottom, close))
-    ticks = rng.poisson(40.0 * (sigma / MINUTE_SIGMA) * (1.0 + FLOW_TICKS * np.abs(flow))) + 1.0
+    ticks = np.asarray(rng.poisson(40.0 * (sigma / MINUTE_SIGMA) * (1.0 + FLOW_TICKS * np.abs(flow))) + 1.0, dtype=np.float64)
     return Bars(spec.name, Timeframe.M1, times, open_, high, low, close_, ticks, _spreads(rng, times))
 
 

@@ -5,7 +5,9 @@ a finite memory of at most WARMUP bars, so a row does not depend on how much his
 Rows that lack that memory, and rows whose scale is undefined (no movement at all), are NaN.
 
 Indicators follow the definitions of TA-Lib (https://ta-lib.org) in their simple-average forms:
-Wilder's recursive averages never forget where a history began.
+Wilder's recursive averages never forget where a history began. Sums are taken window by window
+for the same reason: a running sum carries the rounding of all it ever held, and leaves dust
+where a market that stands still has nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import talib
 
 from market_data.bars import Bars, Capabilities, FloatArray
 from market_data.clock import BrokerTime
-from strategy.predictor import FeatureSchema, FeatureWindow, Matrix
+from strategy.predictor import FeatureSchema, FeatureWindow
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""
@@ -37,7 +39,7 @@ def atr(bars: Bars, period: int = 14) -> FloatArray:
     """
     if len(bars) <= period:
         return np.full(len(bars), np.nan)
-    return np.asarray(talib.SMA(talib.TRANGE(bars.high, bars.low, bars.close), period))
+    return _mean(talib.TRANGE(bars.high, bars.low, bars.close), period)
 
 
 def schema_for(known: Capabilities) -> FeatureSchema:
@@ -79,9 +81,12 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     lacking = [name for name in schema.names if name not in columns]
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
-    for index, name in enumerate(schema.names):
-        values[WARMUP:, index] = columns[name][WARMUP:]
-    values[~np.isfinite(values)] = np.nan
+    # One column after the other, and turned once: writing across rows costs several times as much.
+    table = np.empty((len(schema.names), len(bars) - WARMUP), dtype=np.float32)
+    for row, name in zip(table, schema.names, strict=True):
+        row[:] = columns[name][WARMUP:]
+    table[~np.isfinite(table)] = np.nan
+    values[WARMUP:] = table.T
     return FeatureWindow(schema, values)
 
 
@@ -101,9 +106,28 @@ def _columns(bars: Bars) -> Columns:
 
 def _lag(values: FloatArray, bars: int) -> FloatArray:
     """`values` as they were `bars` rows ago; NaN where there was no row."""
-    lagged = np.full(len(values), np.nan)
+    lagged = np.empty(len(values))
+    lagged[:bars] = np.nan
     lagged[bars:] = values[:-bars]
     return lagged
+
+
+def _sum(values: FloatArray, period: int) -> FloatArray:
+    """Sum of the last `period` values; NaN for the first `period - 1` rows and where a value is NaN."""
+    total = np.empty(len(values))
+    total[: period - 1] = np.nan
+    total[period - 1 :] = np.correlate(values, np.ones(period))
+    return total
+
+
+def _mean(values: FloatArray, period: int) -> FloatArray:
+    """Average of the last `period` values; NaN as `_sum`."""
+    return _sum(values, period) / period
+
+
+def _deviation(values: FloatArray, period: int) -> FloatArray:
+    """Standard deviation of the last `period` values; NaN as `_sum`."""
+    return np.sqrt(np.maximum(_mean(values**2, period) - _mean(values, period) ** 2, 0.0))
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -133,8 +157,8 @@ def _relative_strength(close: FloatArray, period: int) -> FloatArray:
     """Cutler's RSI over simple sums, scaled to -1..1; 0 where nothing moved."""
     step = close - _lag(close, 1)
     step[0] = 0.0
-    net = talib.SUM(step, period)
-    path = talib.SUM(np.abs(step), period)
+    net = _sum(step, period)
+    path = _sum(np.abs(step), period)
     return np.where(path > 0, net / path, 0.0)
 
 
@@ -148,13 +172,18 @@ def _volatility(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     """How wide the market is now against how wide it was."""
     span = (bars.high - bars.low) / unit
     short, mid, long = atr(bars, 5), atr(bars, 14), atr(bars, SLOW)
-    return np.log(short / mid), np.log(mid / long), span, talib.STDDEV(span, 20)
+    return _contrast(short, mid), _contrast(mid, long), span, _deviation(span, 20)
+
+
+def _contrast(near: FloatArray, far: FloatArray) -> FloatArray:
+    """(near - far) / (near + far), -1..1: a ratio that stays finite when one of them is zero."""
+    return np.where(near + far > 0, (near - far) / (near + far), 0.0)
 
 
 def _trend(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     """Distance from averages, regression slopes, and how straight the path was."""
     close = bars.close
-    averages = [talib.SMA(close, n) for n in (5, 20, 60, SLOW)]
+    averages = [_mean(close, n) for n in (5, 20, 60, SLOW)]
     slopes = [talib.LINEARREG_SLOPE(close, n) * np.sqrt(n) / unit for n in (10, 30, 60)]
     return (
         *((close - average) / unit for average in averages),
@@ -169,7 +198,7 @@ def _efficiency(close: FloatArray, period: int) -> FloatArray:
     """Kaufman's efficiency ratio: net move over path length, 0..1."""
     step = np.abs(close - _lag(close, 1))
     step[0] = 0.0
-    path = talib.SUM(step, period)
+    path = _sum(step, period)
     return np.where(path > 0, np.abs(close - _lag(close, period)) / path, 0.0)
 
 
@@ -181,7 +210,7 @@ def _candle(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     upper = np.where(span > 0, (bars.high - np.maximum(bars.open, bars.close)) / span, 0.0)
     lower = np.where(span > 0, (np.minimum(bars.open, bars.close) - bars.low) / span, 0.0)
     gap = (bars.open - _lag(bars.close, 1)) / unit
-    return share, upper, lower, body / unit, gap, talib.SMA(np.sign(body), 5), _lag(share, 1), _lag(body, 1) / unit
+    return share, upper, lower, body / unit, gap, _mean(np.sign(body), 5), _lag(share, 1), _lag(body, 1) / unit
 
 
 SWING_WING = 3
@@ -250,22 +279,27 @@ def _session(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     return np.sin(day), np.cos(day), np.sin(2 * day), np.cos(2 * day), np.sin(week), np.cos(week)
 
 
+LEAST_VOLUME = 0.02
+"""Share of the average volume below which a bar counts as this quiet: the logarithm of nothing has no value."""
+
+
 def _volume(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
     """Tick volume against its own average, and on which side of the candles it came."""
     assert bars.tick_volume is not None  # noqa: S101  # families() asks for this family only then
     volume = bars.tick_volume
-    ratio = np.log1p(volume) - np.log1p(talib.SMA(volume, 60))
+    ratio = np.log(np.maximum(volume / _mean(volume, 60), LEAST_VOLUME))
     direction = np.sign(bars.close - bars.open)
     signed = volume * direction
-    flows = [talib.SUM(signed, n) / talib.SUM(volume, n) for n in (5, 20)]
+    flows = [_sum(signed, n) / _sum(volume, n) for n in (5, 20)]
     surge = direction * np.maximum(ratio, 0.0)
-    return ratio, *flows, surge, _lag(surge, 1), talib.SUM(surge, 10), talib.SUM(surge, 20)
+    return ratio, *flows, surge, _lag(surge, 1), _sum(surge, 10), _sum(surge, 20)
 
 
 def _spread(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
-    """Spread against its own average."""
+    """Spread against its own average, 0 where they agree; a spread of nothing is a real one."""
     assert bars.spread is not None  # noqa: S101  # families() asks for this family only then
-    return (np.log1p(bars.spread) - np.log1p(talib.SMA(bars.spread, 60)),)
+    average = _mean(bars.spread, 60)
+    return (np.log1p(np.where(average == 0, 1.0, bars.spread / average)) - np.log(2.0),)
 
 
 ALWAYS = (

@@ -30,6 +30,7 @@ class ListRecorder:
         self.events: list[ModelEvent] = []
         self.runs: list[JobRun] = []
         self.equities: dict[datetime, Account] = {}
+        self.plans: dict[str, TradeEntry] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -40,9 +41,11 @@ class ListRecorder:
         self.outcomes.append(outcome)
         return True
 
-    def record_intent(self, intent: OrderIntent, bar_time: datetime) -> None:
+    def record_intent(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> None:
         if intent.key in self.intents:
             raise OutcomeUnknown(intent.key, "its intent was recorded before")
+        if plan is not None:
+            self.plans[intent.key] = plan
         self.intents[intent.key] = (intent, bar_time)
         self.states[intent.key] = [(intent.created, OrderResult(OrderState.INTENDED, 0, ""))]
 
@@ -91,6 +94,31 @@ class ListRecorder:
     def unresolved_orders(self) -> tuple[OrderIntent, ...]:
         found = (intent for key, (intent, _) in self.intents.items() if self.states[key][-1][1].state in UNRESOLVED)
         return tuple(sorted(found, key=lambda intent: (intent.created, intent.key)))
+
+    def unlogged_fills(self) -> tuple[tuple[OrderIntent, OrderResult], ...]:
+        logged = {entry.order_key for entry in self.entries.values()}
+        latest = ((intent, self.states[key][-1][1]) for key, (intent, _) in self.intents.items() if key not in logged)
+        found = ((i, r) for i, r in latest if i.purpose == "entry" and r.state in (OrderState.FILLED, OrderState.PARTIAL))
+        return tuple(sorted(found, key=lambda pair: (pair[0].created, pair[0].key)))
+
+    def planned(self, key: str) -> TradeEntry | None:
+        intent, bar_time = self.intents.get(key, (None, None))
+        if intent is None or intent.purpose != "entry":
+            return None
+        plan = self.plans.get(key)
+        known = (plan.risk_money, plan.versions, plan.expected_r) if plan else (0.0, {}, 0.0)
+        levels = (intent.price, intent.sl, intent.tp)
+        return TradeEntry(
+            0, key, intent.symbol, intent.side, intent.volume, intent.created, bar_time, *levels, *known, intent.reason
+        )
+
+    def intent_of_ticket(self, ticket: int) -> OrderIntent | None:
+        sent = [key for key, states in self.states.items() if ticket and any(result.order == ticket for _, result in states)]
+        return self.intents[sent[-1]][0] if sent else None
+
+    def equity_since(self, start: datetime) -> float | None:
+        since = [at for at in self.equities if at >= start]
+        return self.equities[min(since)].equity if since else None
 
     def last_decision(self, symbol: str) -> datetime | None:
         return max((o.decision.bar_time for o in self.outcomes if o.decision.symbol == symbol), default=None)

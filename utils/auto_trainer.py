@@ -25,6 +25,7 @@ from utils.due_table import DueTable
 from utils.journal_records import ClosedTrade
 
 PERFORMANCE = "performance"
+MANUAL = "manual"
 RECENT_TRADES, LEAST_TRADES = 20, 10
 IMPROBABLE = 0.01
 """One-sided binomial probability below which a losing streak is not bad luck."""
@@ -150,6 +151,18 @@ class AutoTrainer:
         self._due[job] = self._clock.now()
         self._wake.set()
 
+    def run_now(self, job: str) -> JobRun | None:
+        """Runs one job in the caller's thread, for a command that works while no daemon runs.
+
+        Returns:
+            The run as it was journalled; None where `cancel` was called before.
+        """
+        if self._cancel.is_set():
+            return None
+        now = self._clock.now()
+        self._triggers[job], self._due[job] = MANUAL, now
+        return self._run_guarded(job, now)
+
     def before_decisions(self, now: datetime) -> None:
         """The loop's call before it decides: takes over swaps; in lockstep also waits for due jobs."""
         self._passes += 1
@@ -186,7 +199,7 @@ class AutoTrainer:
             if self._due[name] <= now:
                 self._run_guarded(name, now)
 
-    def _run_guarded(self, name: str, now: datetime) -> None:
+    def _run_guarded(self, name: str, now: datetime) -> JobRun:
         """The outermost boundary of the trainer: one job's failure leaves the others and what serves alone."""
         trigger = self._triggers.pop(name, "start" if self._due[name] == self._first else "schedule")
         started = self._wall.monotonic()
@@ -205,24 +218,26 @@ class AutoTrainer:
             run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
         finally:
             self._progress(name, False)
-        self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)), now)
+        return self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)), now)
 
-    def _finish(self, run: JobRun, now: datetime) -> None:
+    def _finish(self, run: JobRun, now: datetime) -> JobRun:
         """Sets the next due time; a cancelled job stays due, so that a restart runs it."""
         due = (
             self._due[run.job] if run.outcome == "cancelled" else self._table.after(run.job, self._due[run.job], self._every(run.job), now)
         )
         self._status = replace(self._status, running="", last={**self._status.last, run.job: f"{run.outcome}: {run.reason}"})
-        self._chronicle.record_job(replace(run, due_next=due))
+        run = replace(run, due_next=due)
+        self._chronicle.record_job(run)
         with self._finished:
             self._due[run.job] = due
             self._finished.notify_all()
         if run.job == PERFORMANCE and run.outcome == "skipped":
-            return
+            return run
         level = "WARNING" if run.outcome == "failed" else "INFO"
         logger.log(
             level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due)
         )
+        return run
 
     def _train(self, spec: JobSpec) -> JobRun:
         seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
@@ -278,7 +293,7 @@ class AutoTrainer:
         if isinstance(wanted, list):
             for name, job in self._jobs.items():
                 if "*" in wanted or job.slot in wanted or job.kind in wanted:
-                    self._triggers[name] = "manual"
+                    self._triggers[name] = MANUAL
                     self._due[name] = self._clock.now()
 
     def _check_performance(self, now: datetime) -> JobRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from market_data.bars import Timeframe
 from market_data.clock import SystemClock, utc_text
 from market_data.loader import BarLoader
 from strategy.active_models import ActiveModels
+from strategy.decision import JobRun
 from strategy.features import WARMUP
 from strategy.learning.bundles import origin_kind
-from strategy.learning.jobs import Workshop, specs_of
+from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
 from strategy.scalping_strategy import ScalpingStrategy, Scope
@@ -32,6 +33,7 @@ from strategy.trading_loop import LoopSummary, TradingLoop
 from utils.auto_trainer import AutoTrainer
 from utils.heartbeat import Heartbeat
 from utils.logs import configure
+from utils.model_history import complete_history
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, select_symbols
@@ -39,6 +41,8 @@ from utils.trade_journal import TradeJournal
 
 INTERRUPTED = 130
 HALTED = 1
+
+Pick = Callable[[Sequence[JobSpec]], Sequence[JobSpec]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,30 @@ def run(settings: Settings, options: RunOptions, home_path: Path) -> RunResult:
     Raises:
         StopError: it cannot start; the error says why and what to do.
     """
+    with _assembled(settings, options, home_path, keeps_log=True) as daemon:
+        return daemon.run()
+
+
+def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) -> tuple[JobRun, ...]:
+    """Some training jobs in this thread, through the same gate and registry, while no daemon runs.
+
+    Args:
+        pick: which of the jobs that the settings call for.
+
+    Raises:
+        StopError: it cannot start, for instance because a daemon holds the home.
+    """
+    with _assembled(settings, options, home_path, keeps_log=False) as daemon:
+        return daemon.train(pick)
+
+
+@contextmanager
+def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool) -> Iterator[_Daemon]:
+    """A daemon that holds its home and has not started."""
     origin = origin_of(settings, options)
     home = open_home(home_path, origin)
     with ExitStack() as open_things, hold_home(home):
-        console = configure(settings.logs.log_level, home.logs)
+        console = configure(settings.logs.log_level, home.logs if keeps_log else None)
         terminal = open_terminal(settings, options, home)
         open_things.callback(terminal.close)
         logger.info("{}; home {}", terminal.banner, home.path)
@@ -67,8 +91,7 @@ def run(settings: Settings, options: RunOptions, home_path: Path) -> RunResult:
         stop = threading.Event()
         progress = TrainingProgress(console)
         open_things.callback(progress.close)
-        daemon = _Daemon(settings, options, home, origin, terminal, stop, progress, open_things)
-        return daemon.run()
+        yield _Daemon(settings, options, home, origin, terminal, stop, progress, open_things)
 
 
 class _Daemon:
@@ -92,8 +115,10 @@ class _Daemon:
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
         open_things.callback(self.state.close)
+        self.state.delete("control.command")  # meant for a daemon that is no more
         self.loader = BarLoader(terminal.client, Timeframe[settings.symbols.timeframe], settings.data.chunk_bars)
         self.registry = self._registry(home, origin)
+        complete_history(self.journal, self.registry.state())
         self.models = ActiveModels()
         self.server = ModelServer(self.registry, self.models)
         self.trainer = self._trainer(origin, wall, progress)
@@ -172,12 +197,18 @@ class _Daemon:
             limit=self.options.bars,
         )
 
+    def train(self, pick: Pick) -> tuple[JobRun, ...]:
+        """Runs jobs one after the other; Ctrl-C ends the one in progress and starts no other."""
+        with _signals(self.stop, self.trainer):
+            runs = [self.trainer.run_now(spec.name) for spec in pick(specs_of(self.settings, self.symbols))]
+        return tuple(run for run in runs if run is not None)
+
     def run(self) -> RunResult:
         """Trains, trades, stops."""
         for symbol in self.symbols:
             bars = self.loader.history(symbol, self.settings.data.history_bars, minimum=self.settings.data.history_bars)
             logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))
-        with _signals(self.stop, self.trainer):
+        with _signals(self.stop, self.trainer) as interrupted:
             self.trainer.start()
             try:
                 summary = self.loop.run(self.stop)
@@ -185,9 +216,9 @@ class _Daemon:
                 ended = self.trainer.stop()
         if not ended:
             logger.warning("the trainer is still busy; leaving it behind")
-        return self._result(summary)
+        return self._result(summary, interrupted.is_set())
 
-    def _result(self, summary: LoopSummary) -> RunResult:
+    def _result(self, summary: LoopSummary, interrupted: bool) -> RunResult:
         account = self.terminal.client.account()
         told = {
             "ended": summary.reason,
@@ -204,21 +235,23 @@ class _Daemon:
         }
         if summary.reason.startswith("halted"):
             return RunResult(HALTED, told)
-        return RunResult(INTERRUPTED if summary.reason == "stopped" else 0, told)
+        return RunResult(INTERRUPTED if interrupted else 0, told)
 
 
 @contextmanager
-def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[None]:
-    """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit."""
+def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.Event]:
+    """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit; yields whether one came."""
+    interrupted = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
         stop.set()
         trainer.cancel()
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), end) for name in names}
     try:
-        yield
+        yield interrupted
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import StorageError
-from execution.orders import OrderIntent
+from execution.orders import OrderIntent, OrderResult
 from strategy.decision import DecisionOutcome, TradeEntry
 from utils.database import Database
 from utils.journal_records import MONEY_NOISE, ClosedTrade, DailyStats, daily_stats
@@ -18,6 +18,8 @@ from utils.journal_rows import (
     read_entry,
     read_intent,
     read_outcome,
+    read_plan,
+    read_result,
     stamp,
 )
 from utils.journal_schema import MIGRATIONS, TABLES
@@ -57,6 +59,31 @@ class JournalReader:
         """Orders that may or may not exist at the venue (intended or unknown), oldest first."""
         sql = "SELECT * FROM orders WHERE account = ? AND mode = ? AND state IN ('intended', 'unknown') ORDER BY created, key"
         return tuple(read_intent(row) for row in self._reading.rows(sql, self._scope))
+
+    def unlogged_fills(self) -> tuple[tuple[OrderIntent, OrderResult], ...]:
+        """Entries that were filled and have no trade: a crash came between the two; oldest first."""
+        sql = (
+            "SELECT * FROM orders AS o WHERE account = ? AND mode = ? AND purpose = 'entry' AND state IN ('filled', 'partial') AND NOT EXISTS "
+            "(SELECT 1 FROM trades WHERE account = o.account AND mode = o.mode AND order_key = o.key) ORDER BY created, key"
+        )
+        latest = "SELECT * FROM order_states WHERE account = ? AND mode = ? AND key = ? ORDER BY id DESC LIMIT 1"
+        found = self._reading.rows(sql, self._scope)
+        return tuple((read_intent(row), read_result(self._reading.rows(latest, (*self._scope, row["key"]))[0])) for row in found)
+
+    def planned(self, key: str) -> TradeEntry | None:
+        """The trade that an entry order was to open, with ticket 0; None where no entry has this key."""
+        sql = "SELECT * FROM orders WHERE account = ? AND mode = ? AND key = ? AND purpose = 'entry'"
+        rows = self._reading.rows(sql, (*self._scope, key))
+        return read_plan(rows[0]) if rows else None
+
+    def intent_of_ticket(self, ticket: int) -> OrderIntent | None:
+        """Our intent behind an order ticket of the venue; None where the order is not ours."""
+        sql = (
+            "SELECT o.* FROM order_states AS s JOIN orders AS o ON o.account = s.account AND o.mode = s.mode AND o.key = s.key "
+            "WHERE s.account = ? AND s.mode = ? AND s.order_ticket = ? ORDER BY s.id DESC LIMIT 1"
+        )
+        rows = self._reading.rows(sql, (*self._scope, ticket)) if ticket else []
+        return read_intent(rows[0]) if rows else None
 
     def last_decision(self, symbol: str) -> datetime | None:
         """Open time of the newest decided bar of a symbol."""

@@ -113,6 +113,39 @@ def intent_values(intent: OrderIntent, bar_time: datetime) -> Values:
     )
 
 
+def plan_values(plan: TradeEntry | None) -> Values:
+    """Columns `risk_money` to `expected_r` of `orders`."""
+    return (0.0, "{}", 0.0) if plan is None else (float(plan.risk_money), json_text(plan.versions), float(plan.expected_r))
+
+
+def read_plan(row: sqlite3.Row) -> TradeEntry:
+    """The trade that a row of `orders` was to open; without a ticket, at the price of the intent."""
+    intent = read_intent(row)
+    return TradeEntry(
+        0,
+        intent.key,
+        intent.symbol,
+        intent.side,
+        intent.volume,
+        intent.created,
+        instant(row["bar_time"]),
+        intent.price,
+        intent.sl,
+        intent.tp,
+        row["risk_money"],
+        json.loads(row["versions"]),
+        row["expected_r"],
+        intent.reason,
+    )
+
+
+def read_result(row: sqlite3.Row) -> OrderResult:
+    """The result behind a row of `order_states`."""
+    return OrderResult(
+        OrderState(row["state"]), row["retcode"], row["message"], row["order_ticket"], row["deal"], row["price"], row["volume"]
+    )
+
+
 def read_intent(row: sqlite3.Row) -> OrderIntent:
     """The intent behind a row of `orders`."""
     return OrderIntent(

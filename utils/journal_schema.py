@@ -120,5 +120,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE INDEX order_states_by_key ON order_states (account, mode, key)",
         "CREATE INDEX trades_by_close ON trades (account, mode, closed)",
     ),
+    (  # what an entry's trade needs to be told in full after a crash between the order and the trade
+        "ALTER TABLE orders ADD COLUMN risk_money REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE orders ADD COLUMN versions TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE orders ADD COLUMN expected_r REAL NOT NULL DEFAULT 0",
+        "CREATE INDEX order_states_by_ticket ON order_states (account, mode, order_ticket)",
+        "CREATE INDEX trades_by_order ON trades (account, mode, order_key)",
+    ),
 )
 """Step n leads from schema version n - 1 to n. A published step is never edited; append another."""

@@ -29,7 +29,9 @@ _DECISION = _insert(
     "symbol, bar_time, side, action, detail, reason, expected_r, close, atr, feature_hash, forecasts, absent, versions, order_key, latency_us",
 )
 _ORDER = _insert(
-    "orders", "key, symbol, bar_time, purpose, side, volume, price, sl, tp, deviation, magic, position, created, reason, state"
+    "orders",
+    "key, symbol, bar_time, purpose, side, volume, price, sl, tp, deviation, magic, position, created, reason, "
+    "risk_money, versions, expected_r, state",
 )
 _STATE = _insert("order_states", "key, at, state, retcode, message, order_ticket, deal, price, volume")
 _DEAL = _insert(
@@ -88,14 +90,25 @@ class TradeJournal(JournalReader):
         """Writes what was decided on a bar; False where that bar has its decision."""
         return self._add(_DECISION, journal_rows.decision_values(outcome))
 
-    def record_intent(self, intent: OrderIntent, bar_time: datetime) -> None:
+    def record_intent(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> None:
         """Writes an order before it is sent; on the disk when this returns.
+
+        Args:
+            intent: the order.
+            bar_time: of the bar whose decision it follows.
+            plan: the trade that an entry is to open; its risk, versions and expected R are kept,
+                so that `planned` tells them after a crash.
 
         Raises:
             OutcomeUnknown: the key was used before, so that order may exist. Send nothing.
         """
         first = (*self._scope, intent.key, stamp(intent.created), *_INTENDED)
-        values = (*self._scope, *journal_rows.intent_values(intent, bar_time), OrderState.INTENDED.value)
+        values = (
+            *self._scope,
+            *journal_rows.intent_values(intent, bar_time),
+            *journal_rows.plan_values(plan),
+            OrderState.INTENDED.value,
+        )
         with self._writing.transaction(durable=True) as db:
             if db.execute(_ORDER, values).rowcount == 0:
                 raise OutcomeUnknown(intent.key, "its intent was journalled before; look for it at the venue")

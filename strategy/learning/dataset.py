@@ -116,7 +116,7 @@ def build(histories: Mapping[str, Bars], costs: Mapping[str, Costs], schema: Fea
 def _symbol_rows(bars: Bars, costs: Costs, schema: FeatureSchema, how: Labelling) -> Dataset:
     table = compute(bars, schema).values
     labels = label(bars, atr(bars), costs, how.policy, how.max_entry_age)
-    finite = np.isfinite(table).all(axis=1)
+    finite = np.asarray(np.isfinite(table).all(axis=1), dtype=np.bool_)
     rows = np.flatnonzero(labels.known & _whole_windows(finite, how.window) & ~np.isin(new_york_hour(bars.time), how.blocked_hours))
     if len(rows) == 0:
         raise InsufficientHistory(bars.symbol, len(bars), WARMUP + how.window + how.policy.horizon + 2)

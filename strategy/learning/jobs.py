@@ -11,13 +11,16 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from config.errors import FitCancelled
+from config.errors import FitCancelled, SlotError
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Bars, Capabilities, FloatArray, Timeframe
@@ -116,6 +119,7 @@ class Workshop:
         """Trains, judges and, if the gate passes it, publishes one candidate.
 
         Args:
+            spec: which model.
             unseen_from: newest row that an earlier try of this slot was judged by, epoch seconds.
             cancel: set to stop; takes effect within a slice of a fit.
 
@@ -242,9 +246,11 @@ class Workshop:
             manifest = artifact.manifest
             if manifest.exit_hash != self._policy.hash or not set(manifest.features) <= set(final.schema.names):
                 continue
-            predictor = load_bundle(artifact)
-            forecasts = forecasts_on(predictor, final)
-            peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
+            # What cannot be loaded does not serve either, and must not keep its slot from being trained anew.
+            with suppress(SlotError):
+                predictor = load_bundle(artifact)
+                forecasts = forecasts_on(predictor, final)
+                peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
         return peers
 
     def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:
@@ -288,13 +294,30 @@ def project(data: Dataset, schema: FeatureSchema) -> Dataset:
 
 
 def forecasts_on(predictor: Predictor, data: Dataset) -> Forecasts:
-    """A predictor's forecasts on dataset rows; on rows of symbols it does not serve it expects -inf."""
+    """A predictor's forecasts on dataset rows.
+
+    Rows on which it would not vote live, because the symbol is not its own or its window has a
+    missing value, expect -inf.
+    """
     table = project(data, predictor.info.schema).table
     rows = predictor.info.rows
     windows = table[data.row[:, None] + np.arange(1 - rows, 1)]
-    said = _stacked([predictor.predict_many(window) for window in windows]) if rows > 1 else predictor.predict_many(windows[:, 0])
-    serves = np.isin(np.array(data.symbols), predictor.info.symbols)[data.symbol]
-    return replace(said, expected_r=np.where(serves, said.expected_r, -np.inf))
+    serves = np.isin(np.array(data.symbols), predictor.info.symbols)[data.symbol] & np.isfinite(windows).all(axis=(1, 2))
+    empty = np.zeros(len(data))
+    answered = Forecasts(empty, empty, np.ones(len(data), dtype=np.int64), np.full(len(data), -np.inf))
+    if not serves.any():
+        return answered
+    asked = windows[serves]
+    said = _stacked([predictor.predict_many(window) for window in asked]) if rows > 1 else predictor.predict_many(asked[:, 0])
+    return Forecasts(
+        *(_filled(getattr(answered, name), serves, getattr(said, name)) for name in ("p_long", "p_short", "side", "expected_r"))
+    )
+
+
+def _filled(column: NDArray[Any], rows: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    filled = column.copy()
+    filled[rows] = values
+    return filled
 
 
 def _stacked(parts: list[Forecasts]) -> Forecasts:

@@ -2,8 +2,8 @@
 
 Two-sided triple barrier. The trade of row i is decided on closed bar i and enters at the next
 bar's open: a long at the ask, a short at the bid. Barriers are watched over the `horizon` bars
-that follow; what is open then leaves at the next open. Both barriers in one bar count as the
-stop; a bar that opens beyond a barrier fills at its open. This is how the simulated terminal
+that follow; what is open then leaves at the next open. A bar that opens beyond a barrier fills at
+its open; both barriers inside one bar count as the stop. This is how the simulated terminal
 fills, and how the loop trades.
 
 Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 3, made two-sided.
@@ -43,7 +43,7 @@ class Labels:
     """One row per bar; rows that are not `known` hold NaN and class FLAT.
 
     Attributes:
-        kind: FLAT, LONG or SHORT: the side whose trade reaches its target.
+        kind: FLAT, LONG or SHORT: the side whose trade reaches its target, the earlier one of two.
         r_long, r_short: net result in R, the distance of the stop.
         forward: return from the next open over the horizon, in ATR of row i.
         end: UTC epoch seconds when the last of these is known.
@@ -64,6 +64,8 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     Args:
         bars: closed bars, oldest first.
         atr: shape (n,), price units, known at each bar's close.
+        costs: of the same bars.
+        policy: where the trades end.
         max_entry_age: bars between a bar's open and the next one's beyond which the loop would
             veto the entry as stale; such rows are unknown.
     """
@@ -79,7 +81,9 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     long_move, long_hit, long_at = _first_touch(bid_bars, ask_bars.open[rows + 1], rows, stop, target, horizon)
     short_move, short_hit, short_at = _first_touch(ask_bars.flipped(), -bid_bars.open[rows + 1], rows, stop, target, horizon)
     forward = (bars.open[rows + horizon + 1] - bars.open[rows + 1]) / atr[rows]
-    kind = np.where(long_hit & (~short_hit | (long_at <= short_at)), LONG, np.where(short_hit, SHORT, FLAT))
+    # Both targets in one bar (they are nearer than the stops) tell nothing of which came first: flat.
+    first = np.where(long_hit, long_at, horizon + 1) - np.where(short_hit, short_at, horizon + 1)
+    kind = np.where(first < 0, LONG, np.where(first > 0, SHORT, FLAT))
     return _spread_out(
         count, rows, kind, (long_move - costs.commission) / stop, (short_move - costs.commission) / stop, forward, bars, horizon
     )
@@ -112,9 +116,10 @@ def _first_touch(
     open_ = np.arange(len(rows))
     for age in range(1, horizon + 1):
         bar = rows[open_] + age
-        stopped = quotes.low[bar] <= floor[open_]
-        reached = ~stopped & (quotes.high[bar] >= ceiling[open_])
         first = quotes.open[bar]
+        # The open comes before both extremes: what opens beyond the target is gone by then.
+        stopped = (quotes.low[bar] <= floor[open_]) & (first < ceiling[open_])
+        reached = ~stopped & (quotes.high[bar] >= ceiling[open_])
         done_stop, done_target = open_[stopped], open_[reached]
         leave[done_stop] = np.minimum(first, floor[open_])[stopped]
         leave[done_target] = np.maximum(first, ceiling[open_])[reached]

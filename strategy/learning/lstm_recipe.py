@@ -113,7 +113,8 @@ def _shrink(fitted: FittedLstm, held: Dataset) -> tuple[FittedLstm, float]:
         The shrunk model, and its loss on the held rows over the loss of predicting zero.
     """
     predicted = fitted.scores(held)[:, 0]
-    factor = float(np.clip(predicted @ held.forward / max(predicted @ predicted, 1e-12), 0.05, 1.0))
+    power = max(float(predicted @ predicted), 1e-12)
+    factor = float(np.clip(float(predicted @ held.forward) / power, 0.05, 1.0))
     scaler = copy.deepcopy(fitted.target_scaler)
     scaler.scale_ = scaler.scale_ * factor
     ratio = float(((factor * predicted - held.forward) ** 2).mean() / (held.forward**2).mean())
@@ -126,8 +127,8 @@ class _Rows:
     def __init__(self, data: Dataset, scaler: StandardScaler, target_scaler: StandardScaler) -> None:
         self.table = scaled(data.table, scaler)
         self.row = data.row
-        scale = target_scaler.transform(data.forward[:, None])[:, 0]
-        self.target = torch.from_numpy(np.clip(scale, -TARGET_CLIP, TARGET_CLIP).astype(np.float32))
+        target = target_scaler.transform(data.forward[:, None])[:, 0]
+        self.target = torch.from_numpy(np.clip(target, -TARGET_CLIP, TARGET_CLIP).astype(np.float32))
 
     def batches(self, window: int, size: int, order: IntArray) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of (B, T, F) and (B,) in the given order."""
@@ -143,17 +144,17 @@ def _descend(
     lstm = recipe.lstm
     optimiser = torch.optim.AdamW(model.parameters(), lr=lstm.lstm_learning_rate, weight_decay=0.01)
     best, best_state, since = float("inf"), copy.deepcopy(model.state_dict()), 0
-    for epoch in range(1, lstm.lstm_epochs + 1):
+    epochs = 0
+    while epochs < lstm.lstm_epochs and since < lstm.lstm_patience:
+        epochs += 1
         order = torch.randperm(len(train.row), generator=generator).numpy()
         _epoch(model, optimiser, train.batches(recipe.window, lstm.lstm_batch, order), cancel)
         loss = _held_loss(model, held, recipe.window)
         since = 0 if loss < best else since + 1
         if since == 0:
             best, best_state = loss, copy.deepcopy(model.state_dict())
-        if since >= lstm.lstm_patience:
-            break
     model.load_state_dict(best_state)
-    return epoch
+    return epochs
 
 
 def _epoch(
@@ -166,7 +167,7 @@ def _epoch(
             raise FitCancelled("the fit was told to stop")
         optimiser.zero_grad()
         loss = nn.functional.mse_loss(model(x.to(device)), y.to(device))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this method untyped
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
 

@@ -130,8 +130,12 @@ def develop(
     """Fits a candidate and gathers its evidence.
 
     Args:
+        recipe: how its kind is fitted.
+        data: all rows, ordered by time.
         horizon_seconds: length of a label; embargo, and half a bootstrap block.
+        final_fraction: newest share of the rows that judges the artifact.
         least_sides: rows of the final window on which the model should take a side.
+        cancel: set to stop the fit.
 
     Raises:
         InsufficientHistory: fewer than MIN_TRAIN_ROWS rows would teach.
@@ -175,18 +179,15 @@ def side_result(data: Dataset, side: IntArray) -> FloatArray:
 
 
 def _payoff(data: Dataset) -> Payoff:
-    """Mean net R by side and outcome over the rows that taught."""
-    won_long, won_short = data.kind == LONG, data.kind == SHORT
+    """Mean net R by outcome over the rows that taught, both sides together.
 
-    def mean(values: FloatArray, otherwise: float) -> float:
-        return float(values.mean()) if len(values) else otherwise
-
-    return Payoff(
-        mean(data.r_long[won_long], 1.0),
-        mean(data.r_long[~won_long], -1.0),
-        mean(data.r_short[won_short], 1.0),
-        mean(data.r_short[~won_short], -1.0),
-    )
+    Which side paid better in a few days of history says nothing of the next ones.
+    """
+    result = np.concatenate([data.r_long, data.r_short])
+    won = np.concatenate([data.kind == LONG, data.kind == SHORT])
+    win = float(result[won].mean()) if won.any() else 1.0
+    loss = float(result[~won].mean()) if not won.all() else -1.0
+    return Payoff(win, loss, win, loss)
 
 
 Layer = tuple[tuple[tuple[float, ...], ...], tuple[float, float, float]]

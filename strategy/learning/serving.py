@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+from loguru import logger
 
 from config.errors import SlotError
 from strategy.active_models import ActiveModels
+from strategy.learning.artifact import VerifiedArtifact
 from strategy.learning.bundles import load_bundle
 from strategy.learning.registry import Registry
+from strategy.learning.store import Refusal
 from strategy.predictor import Predictor
 
 
@@ -66,30 +70,51 @@ class ModelServer:
             self._lock.release()
 
     def refresh(self, held: Collection[str] = ()) -> tuple[Change, ...]:
-        """Loads and swaps every slot whose active version is not the one in service."""
+        """Loads and swaps every slot whose active version is not the one in service.
+
+        A version that does not load leaves what serves in place; where nothing does, the newest
+        older one that served before and loads stands in, or the slot stays empty.
+        """
         with self._lock:
             generation = self._registry.state().generation
             artifacts, refusals = self._registry.open_active()
-            changes = [Change(refusal.slot, 0, 0, str(refusal)) for refusal in refusals]
+            changes = self._refused(refusals)
             for slot, artifact in artifacts.items():
                 if slot not in held and self._version(slot) != artifact.manifest.version:
-                    changes.append(self._swap(slot, artifact.manifest.version, lambda artifact=artifact: load_bundle(artifact)))  # type: ignore[misc]  # bound now
-            for slot in self._models.snapshot().keys() - artifacts.keys() - set(held):
+                    changes.append(self._swap(slot, artifact))
+            for slot in sorted(self._models.snapshot().keys() - artifacts.keys() - set(held)):
                 changes.append(Change(slot, self._version(slot), 0))
                 self._models.remove(slot)
             if not held:
                 self._generation = generation
             return tuple(changes)
 
+    def _refused(self, refusals: tuple[Refusal, ...]) -> list[Change]:
+        """What the registry refused, by slot; a damaged pointer concerns no slot and is logged."""
+        for refusal in refusals:
+            if not refusal.slot:
+                logger.warning("models: {}", refusal)
+        return [Change(refusal.slot, 0, 0, str(refusal)) for refusal in refusals if refusal.slot]
+
     def _version(self, slot: str) -> int:
         serving = self._models.snapshot().get(slot)
         return serving.info.version if serving is not None else 0
 
-    def _swap(self, slot: str, version: int, load: Callable[[], Predictor]) -> Change:
-        before = self._version(slot)
+    def _swap(self, slot: str, artifact: VerifiedArtifact) -> Change:
+        before, problem = self._version(slot), ""
         try:
-            predictor = load()
+            predictor: Predictor | None = load_bundle(artifact)
         except SlotError as error:
-            return Change(slot, before, before, str(error))
+            problem = str(error)
+            predictor = None if before else self._stand_in(slot, artifact.manifest.version)
+        if predictor is None:
+            return Change(slot, before, before, problem)
         self._models.swap(slot, predictor)
-        return Change(slot, before, version)
+        return Change(slot, before, predictor.info.version, problem)
+
+    def _stand_in(self, slot: str, failed: int) -> Predictor | None:
+        """The newest version below `failed` that served before and loads."""
+        for version in sorted((n for n in self._registry.state().slot(slot).served if n < failed), reverse=True):
+            with suppress(SlotError):
+                return load_bundle(self._registry.open(slot, version))
+        return None

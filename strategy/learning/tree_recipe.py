@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from xgboost import XGBClassifier
 from xgboost.callback import TrainingCallback
 
-from config.errors import FitCancelled
+from config.errors import DataError, FitCancelled
 from config.settings import TrainingSettings
 from market_data.bars import FloatArray, IntArray
 from strategy.learning.dataset import Dataset
@@ -69,8 +69,15 @@ class TreeRecipe:
         return cls("xgboost", training.tree_folds, training.boost_rounds, training.train_seed, training.train_threads)
 
     def fit(self, data: Dataset, embargo: int, cancel: threading.Event) -> Fit:
-        """Out-of-fold scores over walk-forward folds, and the artifact on all rows."""
+        """Out-of-fold scores over walk-forward folds, and the artifact on all rows.
+
+        Raises:
+            DataError: the rows do not hold all three outcomes.
+            FitCancelled: `cancel` was set.
+        """
         folds = [split for split in walk_forward(data.time, data.end, self.folds, embargo) if _teaches(data, split)]
+        if not folds:
+            raise DataError(f"{'+'.join(data.symbols)}: no fold has flat, long and short outcomes to learn from; load more history")
         scored = [self._fit(data.take(split.train), cancel).scores(data.take(split.test)) for split in folds]
         held = np.concatenate([split.test for split in folds])
         scores = np.concatenate(scored)
@@ -147,7 +154,7 @@ def _grow_booster(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) ->
     return booster.set_params(callbacks=None)
 
 
-class _StopOnCancel(TrainingCallback):  # type: ignore[misc]  # xgboost ships no types
+class _StopOnCancel(TrainingCallback):
     """Ends boosting after the current round."""
 
     def __init__(self, cancelled: Callable[[], bool]) -> None:

@@ -31,6 +31,7 @@ def final_split(time: IntArray, end: IntArray, fraction: float, embargo: int) ->
     Args:
         time: shape (n,), ascending, when each row was decided (epoch seconds).
         end: shape (n,), when each row's label was known.
+        fraction: of the rows, between 0 and 1.
         embargo: seconds between the last label that teaches and the first row that judges.
     """
     first = time[int(len(time) * (1.0 - fraction))]

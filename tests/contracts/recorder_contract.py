@@ -102,6 +102,38 @@ class RecorderContract:
         recorder.record_order("k2", REJECTED)
         assert recorder.unresolved_orders() == ()
 
+    def test_the_trade_that_an_entry_was_to_open_survives_in_its_intent(self, recorder):
+        intent = replace(an_intent(), reason="why")
+        recorder.record_intent(intent, START - MINUTE, an_entry(risk_money=25.0))
+        planned = recorder.planned("k1")
+        assert (planned.ticket, planned.order_key, planned.bar_time, planned.opened) == (0, "k1", START - MINUTE, START)
+        assert (planned.side, planned.volume, planned.price, planned.sl, planned.tp) == (Side.SHORT, 0.25, 1.08, 1.09, 1.07)
+        assert (planned.risk_money, planned.versions, planned.expected_r, planned.reason) == (25.0, {"scalper": 3}, 0.125, "why")
+
+    def test_only_entries_plan_a_trade(self, recorder):
+        recorder.record_intent(an_intent("x1", purpose="exit"), START)
+        assert recorder.planned("x1") is None
+        assert recorder.planned("nobody") is None
+
+    def test_a_fill_without_its_trade_is_told_until_the_trade_is_there(self, recorder):
+        recorder.record_intent(an_intent(), START)
+        recorder.record_intent(an_intent("x1", purpose="exit"), START)
+        recorder.record_order("x1", FILLED)
+        assert recorder.unlogged_fills() == ()
+        recorder.record_order("k1", UNKNOWN)
+        recorder.record_order("k1", FILLED)
+        assert recorder.unlogged_fills() == ((an_intent(), FILLED),)
+        recorder.log_entry(an_entry(11))
+        assert recorder.unlogged_fills() == ()
+
+    def test_an_order_of_the_venue_is_known_by_its_ticket(self, recorder):
+        recorder.record_intent(an_intent(), START)
+        recorder.record_intent(an_intent("k2"), START)
+        recorder.record_order("k1", FILLED)
+        assert recorder.intent_of_ticket(11) == an_intent()
+        assert recorder.intent_of_ticket(12) is None
+        assert recorder.intent_of_ticket(0) is None
+
     def test_a_key_is_used_once_and_never_resent(self, recorder):
         recorder.record_intent(an_intent(), START)
         recorder.record_order("k1", FILLED)

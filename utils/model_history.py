@@ -1,0 +1,66 @@
+"""Completes the journal's model events from `active.json`, where changes stand that no daemon saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from loguru import logger
+
+from config.errors import RecordError
+from strategy.decision import ModelEvent
+from strategy.learning.active import ActiveState, Change
+
+_MARK = "generation "
+_ALL = 1_000_000
+
+
+class Chronicle(Protocol):
+    """What this needs of the trade journal."""
+
+    def model_events(self, limit: int, slot: str | None = None) -> list[dict[str, Any]]: ...
+    def record_model_event(self, event: ModelEvent) -> bool: ...
+
+
+def complete_history(journal: Chronicle, state: ActiveState) -> int:
+    """Writes every change of every slot into the journal, once.
+
+    A rollback, a pin or a promotion by the command line changes `active.json` alone, and a
+    daemon may be killed between a publication and its journal row. What the trainer has
+    journalled with its gate report is not written again.
+
+    Args:
+        journal: its only writer; call this at start, before the trainer publishes.
+        state: as the registry reads it.
+
+    Returns:
+        How many events were new.
+    """
+    new = 0
+    for name, slot in state.slots.items():
+        rows = journal.model_events(_ALL, name)
+        for change in slot.history:
+            if not any(_tells(row, change) for row in rows):
+                new += _record(journal, name, change)
+    return new
+
+
+def _record(journal: Chronicle, slot: str, change: Change) -> bool:
+    try:
+        return journal.record_model_event(_event(slot, change))
+    except (ValueError, RecordError) as error:  # active.json is text that anyone may edit
+        logger.warning("active.json: slot {}, generation {}: not journalled: {}", slot, change.generation, error)
+        return False
+
+
+def _tells(row: Mapping[str, Any], change: Change) -> bool:
+    """Whether the trainer's row is about this change: it follows the publication, and a later promotion follows it."""
+    by_trainer = row["event"] == "promoted" and not row["detail"].startswith(_MARK)
+    return by_trainer and change.event in ("promoted", "published") and row["version"] == change.after and row["at"] >= change.at
+
+
+def _event(slot: str, change: Change) -> ModelEvent:
+    served = f"version {change.before}" if change.before is not None else "none"
+    detail = f"{_MARK}{change.generation}: {change.event}, {served} served until then"
+    return ModelEvent(datetime.fromisoformat(change.at), slot, change.event.replace(" ", "_"), change.after or 0, detail)
