@@ -1,71 +1,84 @@
-"""The trade desk: sends each order once, follows it to its end, and keeps the journal's trades true.
-
-The broker's books win. What was sent and not confirmed is looked for, never sent again; what the
-broker closed meanwhile is journalled; positions with our magic are adopted, others left alone.
-"""
+"""The trade desk: sends each order once, sizes entries through the risk gate, and ends trades in time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from loguru import logger
 
-from config.errors import OutcomeUnknown, RetryError
+from config.errors import DataError, OutcomeUnknown, RetryError, SkipError
 from execution.exits import ExitPolicy
-from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
+from execution.orders import Account, OrderIntent, OrderResult, OrderState, Quote, Side
 from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, TradingState, trading_day, trading_day_start
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
-from strategy.decision import Decision, DecisionOutcome, TradeEntry, TradeExit
-
-GIVE_UP = timedelta(minutes=5)
-"""How long a sent order may leave no trace before it is taken as never sent."""
-
-EXIT_REASONS: Mapping[str, str] = {"sl": "stop", "tp": "target", "so": "stop_out"}
+from strategy.decision import Decision, DecisionOutcome, TradeEntry
+from strategy.position_book import Books, PositionBook, Records
 
 
-class Broker(Protocol):
-    """What the desk asks of the terminal."""
+class Broker(Books, Protocol):
+    """What the desk asks of the terminal, beside its books."""
 
     magic: int
     deviation: int
 
-    def account(self) -> Account: ...
-    def spec(self, symbol: str) -> SymbolSpec: ...
-    def quote(self, symbol: str) -> Quote: ...
-    def positions(self, symbol: str | None = None) -> tuple[Position, ...]: ...
-    def deals_of(self, position: int) -> tuple[Deal, ...]: ...
-    def profit_per_lot(self, side: Side, symbol: str, entry: float, exit_price: float) -> float: ...
-    def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float: ...
-    def send(self, intent: OrderIntent) -> OrderResult: ...
-    def find(self, intent: OrderIntent, known: frozenset[int] = frozenset()) -> OrderResult | None: ...
+    def account(self) -> Account:
+        """The account now."""
+        ...
+
+    def spec(self, symbol: str) -> SymbolSpec:
+        """The symbol as the broker describes it now."""
+        ...
+
+    def quote(self, symbol: str) -> Quote:
+        """The latest tick."""
+        ...
+
+    def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
+        """Account currency that an order would bind."""
+        ...
+
+    def send(self, intent: OrderIntent) -> OrderResult:
+        """Sends an order once and never raises for what the terminal does."""
+        ...
 
 
-class Ledger(Protocol):
+class Ledger(Records, Protocol):
     """What the desk writes to, and reads at start: the trade journal."""
 
-    def record_intent(self, intent: OrderIntent, bar_time: datetime) -> None: ...
-    def record_order(self, key: str, result: OrderResult) -> bool: ...
-    def record_deal(self, deal: Deal) -> bool: ...
-    def log_entry(self, entry: TradeEntry) -> bool: ...
-    def log_exit(self, exit: TradeExit) -> bool: ...
-    def record_equity(self, at: datetime, account: Account) -> bool: ...
-    def open_trades(self) -> tuple[TradeEntry, ...]: ...
-    def unresolved_orders(self) -> tuple[OrderIntent, ...]: ...
-    def intent_for_bar(self, symbol: str, bar_time: datetime) -> OrderIntent | None: ...
-    def last_loss(self, symbol: str) -> datetime | None: ...
-    def equity_since(self, start: datetime) -> float | None: ...
+    def record_intent(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> None:
+        """Writes an order before it is sent."""
+        ...
+
+    def record_equity(self, at: datetime, account: Account) -> bool:
+        """Writes the account's state."""
+        ...
+
+    def intent_for_bar(self, symbol: str, bar_time: datetime) -> OrderIntent | None:
+        """The entry that was intended on a bar."""
+        ...
+
+    def last_loss(self, symbol: str) -> datetime | None:
+        """When the newest losing trade of a symbol closed."""
+        ...
+
+    def equity_since(self, start: datetime) -> float | None:
+        """The first equity recorded at or after an instant."""
+        ...
 
 
 class TradeDesk:
-    """Entries, exits and reconciliation for one account.
+    """Entries and exits for one account.
 
     Args:
         commission: account currency per lot and side.
-        sends: False records what would be sent and sends nothing (paper).
+        sends: False records what would be sent and sends nothing, closing orders included (paper).
+
+    Attributes:
+        state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
+        paused: no entries until somebody resumes.
     """
 
     def __init__(self, broker: Broker, gate: RiskGate, policy: ExitPolicy, ledger: Ledger, *, commission: float, sends: bool) -> None:
@@ -75,39 +88,32 @@ class TradeDesk:
         self._ledger = ledger
         self._commission = commission
         self._sends = sends
+        self._book = PositionBook(broker, ledger, adopts=sends)
         self.state = TradingState.ACTIVE
-        self._open: dict[int, TradeEntry] = {}
-        self._unresolved: dict[str, OrderIntent] = {}
-        self._pending: dict[str, TradeEntry] = {}
-        self._exit_reasons: dict[int, str] = {}
-        self._losses: dict[str, datetime | None] = {}
+        self.paused = False
         self._day_equity: tuple[datetime, float] | None = None
         self._equity_hour: datetime | None = None
 
     @property
+    def trading(self) -> TradingState:
+        """What the daemon may do now."""
+        return TradingState.REDUCING if self.paused and self.state is TradingState.ACTIVE else self.state
+
+    @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
         """Trades that are open now, by ticket."""
-        return tuple(self._open[ticket] for ticket in sorted(self._open))
+        return self._book.open_trades
 
     # --- start and every pass ---------------------------------------------------------------
 
     def start(self, now: datetime) -> None:
         """Takes over where the journal and the broker's books stand."""
-        self._open = {entry.ticket: entry for entry in self._ledger.open_trades()}
-        self._unresolved = {intent.key: intent for intent in self._ledger.unresolved_orders()}
-        self.settle(now)
-        for position in self._broker.positions():
-            if position.ticket not in self._open:
-                self._adopt(position)
+        self._book.start(now)
+        self._note_equity(now)
 
     def settle(self, now: datetime) -> None:
         """Brings journal and broker together: unknown orders, closed positions, equity."""
-        for intent in tuple(self._unresolved.values()):
-            self._resolve(intent, now)
-        if self._open:
-            alive = {position.ticket for position in self._broker.positions()}
-            for ticket in sorted(self._open.keys() - alive):
-                self._close_out(self._open[ticket])
+        self._book.settle(now)
         self._note_equity(now)
 
     def _note_equity(self, now: datetime) -> None:
@@ -136,7 +142,7 @@ class TradeDesk:
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
             review = self._review(proposal, state)
-        except RetryError as error:
+        except (RetryError, SkipError) as error:
             return DecisionOutcome(decision, "denied", f"terminal: {error}")
         if isinstance(review, Denied):
             return DecisionOutcome(decision, "denied", f"{review.rule}: {review.detail}")
@@ -147,6 +153,8 @@ class TradeDesk:
     def _proposal(self, decision: Decision, side: Side) -> Proposal:
         """Entry at the current quote with stop and target at the policy's distances."""
         quote, spec = self._broker.quote(decision.symbol), self._broker.spec(decision.symbol)
+        if spec.problems():  # a symbol that is still loading has no tick value
+            raise DataError(f"{spec.name}: {'; '.join(spec.problems())}")
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
         stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
@@ -157,11 +165,11 @@ class TradeDesk:
 
     def _risk_state(self, symbol: str, bars: Bars) -> RiskState:
         return RiskState(
-            trading=self.state,
+            trading=self.trading,
             account=self._broker.account(),
             day_equity=self._day_equity[1] if self._day_equity else None,
             positions=self._broker.positions(),
-            unresolved=sum(intent.symbol == symbol for intent in self._unresolved.values()),
+            unresolved=self._book.unresolved(symbol),
             bars_since_loss=self._bars_since_loss(symbol, bars),
             margin_per_lot=None,
             profit_per_lot=None,
@@ -177,9 +185,7 @@ class TradeDesk:
         return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
-        if symbol not in self._losses:
-            self._losses[symbol] = self._ledger.last_loss(symbol)
-        closed = self._losses[symbol]
+        closed = self._ledger.last_loss(symbol)
         return None if closed is None else int((bars.time >= closed.timestamp()).sum())
 
     def _send_entry(self, decision: Decision, proposal: Proposal, approved: Approved, now: datetime) -> DecisionOutcome:
@@ -196,111 +202,17 @@ class TradeDesk:
             created=now,
             reason=decision.reason,
         )
-        entry = TradeEntry(
-            ticket=0,
-            order_key=intent.key,
-            symbol=intent.symbol,
-            side=intent.side,
-            volume=intent.volume,
-            opened=now,
-            bar_time=decision.bar_time,
-            price=intent.price,
-            sl=intent.sl,
-            tp=intent.tp,
-            risk_money=approved.risk_money,
-            versions=decision.versions,
-            expected_r=decision.expected_r,
-            reason=decision.reason,
-        )
-        self._ledger.record_intent(intent, decision.bar_time)
-        self._pending[intent.key] = entry
-        result = self._broker.send(intent)
-        self._follow(intent, result)
+        result = self._send(intent, decision.bar_time, _plan(intent, decision, approved))
         actions = {OrderState.REJECTED: "rejected", OrderState.UNKNOWN: "unknown"}
         return DecisionOutcome(decision, actions.get(result.state, "sent"), result.message, intent.key)
 
-    # --- what became of an order ------------------------------------------------------------
-
-    def _follow(self, intent: OrderIntent, result: OrderResult) -> None:
-        """Writes an order's state, and what follows from it."""
-        self._ledger.record_order(intent.key, result)
-        if result.state is OrderState.UNKNOWN:
-            self._unresolved[intent.key] = intent
-            logger.warning("{}: outcome of order {} is unknown ({}); entries wait", intent.symbol, intent.key, result.message)
-            return
-        self._unresolved.pop(intent.key, None)
-        if result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "entry":
-            self._opened(intent, result)
-        elif result.state is OrderState.REJECTED:
-            self._pending.pop(intent.key, None)
-            logger.warning("{}: order {} was refused: {} {}", intent.symbol, intent.key, result.retcode, result.message)
-
-    def _opened(self, intent: OrderIntent, result: OrderResult) -> None:
-        position = next(
-            (p for p in self._broker.positions(intent.symbol) if result.order in (p.ticket, 0) or p.comment == intent.key), None
-        )
-        if position is None:
-            # Opened and already closed, or history is late: the books decide at the next pass.
-            logger.debug("{}: position of order {} is not open", intent.symbol, intent.key)
-        draft = self._pending.pop(intent.key, None) or _entry_of(intent)
-        ticket = position.ticket if position is not None else result.order
-        share = result.volume / intent.volume if result.volume and intent.volume else 1.0
-        entry = replace(
-            draft,
-            ticket=ticket,
-            volume=result.volume or draft.volume,
-            price=position.price_open if position is not None else result.price or draft.price,
-            opened=position.opened if position is not None else draft.opened,
-            risk_money=draft.risk_money * share,
-        )
-        self._keep(entry)
-        logger.info(
-            "{} {} {} lots at {:g}, stop {:g}, target {:g}, ticket {}",
-            entry.symbol, entry.side.name.lower(), entry.volume, entry.price, entry.sl, entry.tp, ticket,
-        )  # fmt: skip
-
-    def _keep(self, entry: TradeEntry) -> None:
-        self._ledger.log_entry(entry)
-        self._open[entry.ticket] = entry
-        for deal in self._broker.deals_of(entry.ticket):
-            self._ledger.record_deal(deal)
-
-    def _resolve(self, intent: OrderIntent, now: datetime) -> None:
-        """Looks for an order whose outcome is unknown; after GIVE_UP without a trace it was never sent."""
-        try:
-            found = self._broker.find(intent, frozenset(self._open))
-        except (RetryError, OutcomeUnknown) as error:
-            logger.warning("order {} is still unknown: {}", intent.key, error)
-            return
-        if found is not None:
-            self._follow(intent, found)
-        elif now - intent.created >= GIVE_UP or intent.key not in self._pending:
-            self._unresolved.pop(intent.key, None)
-            self._pending.pop(intent.key, None)
-            self._ledger.record_order(intent.key, OrderResult(OrderState.NOT_SENT, 0, "the venue has no trace of it"))
-
-    def _adopt(self, position: Position) -> None:
-        """A position of ours that the journal does not know: it is managed from now on."""
-        risk = abs(self._broker.profit_per_lot(position.side, position.symbol, position.price_open, position.sl)) if position.sl else 0.0
-        logger.warning("{}: adopted position {} that the journal did not know", position.symbol, position.ticket)
-        self._keep(
-            TradeEntry(
-                ticket=position.ticket,
-                order_key=position.comment,
-                symbol=position.symbol,
-                side=position.side,
-                volume=position.volume,
-                opened=position.opened,
-                bar_time=position.opened,
-                price=position.price_open,
-                sl=position.sl,
-                tp=position.tp,
-                risk_money=risk * position.volume,
-                versions={},
-                expected_r=0.0,
-                reason="adopted",
-            )
-        )
+    def _send(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> OrderResult:
+        """The one place that sends: on record before, followed up after."""
+        self._ledger.record_intent(intent, bar_time, plan)
+        self._book.begin(intent, intent.created)
+        result = self._broker.send(intent)
+        self._book.follow(intent, result)
+        return result
 
     # --- exits ------------------------------------------------------------------------------
 
@@ -313,13 +225,16 @@ class TradeDesk:
 
     def close(self, entry: TradeEntry, reason: str, now: datetime) -> None:
         """Sends one closing order for a trade, unless one is already on its way."""
-        if any(intent.position == entry.ticket for intent in self._unresolved.values()):
+        if not self._sends or self._book.closing(entry.ticket):
             return
+        volume = sum(p.volume for p in self._broker.positions(entry.symbol) if p.ticket == entry.ticket)
+        if not volume:
+            return  # the broker was faster; `settle` journals it
         intent = OrderIntent(
-            key=f"x{entry.ticket}-{int(now.timestamp()):x}",
+            key=f"x{entry.ticket:x}-{int(now.timestamp() * 1_000):x}",
             symbol=entry.symbol,
             side=entry.side.opposite,
-            volume=entry.volume,
+            volume=volume,
             price=0.0,
             sl=0.0,
             tp=0.0,
@@ -330,27 +245,13 @@ class TradeDesk:
             position=entry.ticket,
             reason=reason,
         )
-        self._ledger.record_intent(intent, now)
-        self._exit_reasons[entry.ticket] = reason
-        result = self._broker.send(intent)
-        self._follow(intent, result)
-        if result.state in (OrderState.FILLED, OrderState.PARTIAL):
-            self.settle(now)
-
-    def _close_out(self, entry: TradeEntry) -> None:
-        """Journals a trade that the broker's books show as closed; waits while its deals are late."""
-        deals = self._broker.deals_of(entry.ticket)
-        out = [deal for deal in deals if deal.entry != "in"]
-        if not out or sum(deal.volume for deal in out) < entry.volume - 1e-9:
+        try:
+            result = self._send(intent, now)
+        except OutcomeUnknown as error:
+            logger.warning("{}: not closed twice at one instant: {}", entry.symbol, error)
             return
-        for deal in deals:
-            self._ledger.record_deal(deal)
-        exit_ = _exit_of(entry, deals, out, self._exit_reasons.pop(entry.ticket, "manual"))
-        self._ledger.log_exit(exit_)
-        del self._open[entry.ticket]
-        if exit_.net < 0:
-            self._losses[entry.symbol] = exit_.closed
-        logger.info("{} closed by {} at {:g}, net {:+.2f}, ticket {}", entry.symbol, exit_.reason, exit_.price, exit_.net, entry.ticket)
+        if result.state in (OrderState.FILLED, OrderState.PARTIAL):
+            self._book.settle(now)
 
 
 def entry_key(decision: Decision) -> str:
@@ -365,8 +266,8 @@ def entry_key(decision: Decision) -> str:
     return f"{name}-{int(decision.bar_time.timestamp()):x}{side}"
 
 
-def _entry_of(intent: OrderIntent) -> TradeEntry:
-    """A trade as far as its intent tells, for an order that a restart found filled."""
+def _plan(intent: OrderIntent, decision: Decision, approved: Approved) -> TradeEntry:
+    """The trade that an entry is to open; ticket, fill and time follow from the broker's books."""
     return TradeEntry(
         ticket=0,
         order_key=intent.key,
@@ -374,26 +275,12 @@ def _entry_of(intent: OrderIntent) -> TradeEntry:
         side=intent.side,
         volume=intent.volume,
         opened=intent.created,
-        bar_time=intent.created,
+        bar_time=decision.bar_time,
         price=intent.price,
         sl=intent.sl,
         tp=intent.tp,
-        risk_money=0.0,
-        versions={},
-        expected_r=0.0,
-        reason=intent.reason,
-    )
-
-
-def _exit_of(entry: TradeEntry, deals: tuple[Deal, ...], out: list[Deal], ours: str) -> TradeExit:
-    volume = sum(deal.volume for deal in out)
-    return TradeExit(
-        ticket=entry.ticket,
-        closed=out[-1].time,
-        price=sum(deal.price * deal.volume for deal in out) / volume,
-        reason=EXIT_REASONS.get(out[-1].reason, ours),
-        gross=sum(deal.profit for deal in deals),
-        commission=sum(deal.commission + deal.fee for deal in deals),
-        swap=sum(deal.swap for deal in deals),
-        net=sum(deal.net for deal in deals),
+        risk_money=approved.risk_money,
+        versions=decision.versions,
+        expected_r=decision.expected_r,
+        reason=decision.reason,
     )

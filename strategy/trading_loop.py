@@ -35,15 +35,25 @@ class Market(Protocol):
 class BarSource(Protocol):
     """Closed bars."""
 
-    def window(self, symbol: str, count: int) -> Bars: ...
-    def declare(self, symbol: str) -> Capabilities: ...
+    def window(self, symbol: str, count: int) -> Bars:
+        """The newest closed bars, oldest first."""
+        ...
+
+    def declare(self, symbol: str) -> Capabilities:
+        """What the source records beside prices."""
+        ...
 
 
 class Recorder(Protocol):
     """Where decisions go."""
 
-    def record_decision(self, outcome: DecisionOutcome) -> bool: ...
-    def last_decision(self, symbol: str) -> datetime | None: ...
+    def record_decision(self, outcome: DecisionOutcome) -> bool:
+        """Writes what was decided on a bar; False where that bar has its decision."""
+        ...
+
+    def last_decision(self, symbol: str) -> datetime | None:
+        """Open time of the newest decided bar."""
+        ...
 
 
 class Tutor(Protocol):
@@ -154,6 +164,8 @@ class TradingLoop:
             logger.warning("pass skipped: {}", error)
         except Exception as error:  # noqa: BLE001  # the loop's one boundary, DESIGN 4.8: entries stop, positions are still managed
             self._degrade(error)
+        finally:
+            self._managing = False
 
     def _degrade(self, error: Exception) -> None:
         now = self._clock.now()
@@ -175,12 +187,16 @@ class TradingLoop:
         self._watcher.after_pass(now, self._newest)
 
     def _on_symbol(self, symbol: str, now: datetime) -> None:
-        started = time.perf_counter_ns()
+        """One symbol's trouble leaves the others alone; its bar is tried again at the next pass."""
         try:
-            bars = self._source.window(symbol, self._window)
-        except DataError as error:
+            self._decide_newest(symbol, now)
+        except (DataError, RetryError) as error:
+            self._managing = False
             logger.warning("{}: no decision: {}", symbol, error)
-            return
+
+    def _decide_newest(self, symbol: str, now: datetime) -> None:
+        started = time.perf_counter_ns()
+        bars = self._source.window(symbol, self._window)
         newest = int(bars.time[-1])
         last = self._last.get(symbol)
         if last is not None and newest <= last:

@@ -108,9 +108,7 @@ class ListRecorder:
         plan = self.plans.get(key)
         known = (plan.risk_money, plan.versions, plan.expected_r) if plan else (0.0, {}, 0.0)
         levels = (intent.price, intent.sl, intent.tp)
-        return TradeEntry(
-            0, key, intent.symbol, intent.side, intent.volume, intent.created, bar_time, *levels, *known, intent.reason
-        )
+        return TradeEntry(0, key, intent.symbol, intent.side, intent.volume, intent.created, bar_time, *levels, *known, intent.reason)
 
     def intent_of_ticket(self, ticket: int) -> OrderIntent | None:
         sent = [key for key, states in self.states.items() if ticket and any(result.order == ticket for _, result in states)]

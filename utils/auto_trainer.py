@@ -22,11 +22,12 @@ from strategy.decision import JobRun, ModelEvent
 from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
 from utils.due_table import DueTable
-from utils.journal_records import ClosedTrade
+from utils.journal_records import MONEY_NOISE, ClosedTrade
 
 PERFORMANCE = "performance"
 MANUAL = "manual"
 RECENT_TRADES, LEAST_TRADES = 20, 10
+RETRY_SECONDS = 1.0
 IMPROBABLE = 0.01
 """One-sided binomial probability below which a losing streak is not bad luck."""
 
@@ -34,23 +35,41 @@ IMPROBABLE = 0.01
 class Trade(Protocol):
     """Trains one model."""
 
-    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult: ...
+    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult:
+        """One candidate, judged and, where it passed, published."""
+        ...
 
 
 class Chronicle(Protocol):
     """What the trainer writes to, and reads for its performance check: the trade journal."""
 
-    def record_model_event(self, event: ModelEvent) -> bool: ...
-    def record_job(self, run: JobRun) -> None: ...
-    def recent_closed(self, limit: int) -> tuple[ClosedTrade, ...]: ...
+    def record_model_event(self, event: ModelEvent) -> bool:
+        """Writes an event of a model slot."""
+        ...
+
+    def record_job(self, run: JobRun) -> None:
+        """Writes a run, or a skip, of a job."""
+        ...
+
+    def recent_closed(self, limit: int) -> tuple[ClosedTrade, ...]:
+        """Closed trades, newest first."""
+        ...
 
 
 class State(Protocol):
     """What the trainer needs of the shared state."""
 
-    def get(self, key: str, default: Any = None) -> Any: ...
-    def set(self, key: str, value: object) -> None: ...
-    def take(self, key: str, default: Any = None) -> Any: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+        ...
+
+    def set(self, key: str, value: object) -> None:
+        """Stores a value."""
+        ...
+
+    def take(self, key: str, default: Any = None) -> Any:
+        """Reads and removes a key in one step."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +166,7 @@ class AutoTrainer:
 
     def request(self, job: str, trigger: str) -> None:
         """Makes a job due now."""
-        self._triggers[job] = trigger
-        self._due[job] = self._clock.now()
+        self._make_due(job, trigger, self._clock.now())
         self._wake.set()
 
     def run_now(self, job: str) -> JobRun | None:
@@ -177,8 +195,9 @@ class AutoTrainer:
         self._tell(self._server.adopt(held))
 
     def _wait_for_jobs(self, now: datetime) -> None:
-        """In slices, so that Ctrl-C is heard while a model trains."""
+        """In slices, so that Ctrl-C is heard while a model trains; a thread that died is not waited for."""
         while self._anything_due(now) and not self._cancel.is_set() and self._thread is not None and self._thread.is_alive():
+            self._wake.set()  # again: the thread may have put a job off that it could not journal
             with self._finished:
                 self._finished.wait_for(lambda: not self._anything_due(now), timeout=0.1)
 
@@ -189,11 +208,17 @@ class AutoTrainer:
             # A replay acts on the loop's word alone: a timer would make two replays differ.
             self._wake.wait(timeout=None if self._lockstep else 1.0)
             self._wake.clear()
-            self._take_requests()
-            self._run_due(self._clock.now())
+            try:
+                self._take_requests()
+                self._run_due()
+            except ScalperError as error:
+                # Jobs catch their own errors: this one came from the journal or the shared state.
+                logger.error("trainer: {}: {}; what is due is tried again", type(error).__name__, error)
+                self._cancel.wait(RETRY_SECONDS)
 
-    def _run_due(self, now: datetime) -> None:
+    def _run_due(self) -> None:
         for name in tuple(self._due):
+            now = self._clock.now()
             if self._cancel.is_set():
                 return
             if self._due[name] <= now:
@@ -218,13 +243,13 @@ class AutoTrainer:
             run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
         finally:
             self._progress(name, False)
-        return self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)), now)
+        return self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)))
 
-    def _finish(self, run: JobRun, now: datetime) -> JobRun:
+    def _finish(self, run: JobRun) -> JobRun:
         """Sets the next due time; a cancelled job stays due, so that a restart runs it."""
-        due = (
-            self._due[run.job] if run.outcome == "cancelled" else self._table.after(run.job, self._due[run.job], self._every(run.job), now)
-        )
+        due = self._due[run.job]
+        if run.outcome != "cancelled":
+            due = self._table.after(run.job, due, self._every(run.job), self._clock.now())
         self._status = replace(self._status, running="", last={**self._status.last, run.job: f"{run.outcome}: {run.reason}"})
         run = replace(run, due_next=due)
         self._chronicle.record_job(run)
@@ -272,7 +297,11 @@ class AutoTrainer:
     # --- due times and triggers -------------------------------------------------------------
 
     def _first_due(self, name: str) -> datetime:
-        return self._table.due(name, self._first if name != PERFORMANCE else self._first + self._every(name))
+        if name != PERFORMANCE:
+            return self._table.due(name, self._first)
+        due = self._table.due(name, self._first + self._every(name))
+        self._table.set(name, due)  # or restarts in short order would put it off for ever
+        return due
 
     def _every(self, name: str) -> timedelta:
         if name == PERFORMANCE:
@@ -284,6 +313,12 @@ class AutoTrainer:
         }
         return timedelta(hours=hours[self._jobs[name].kind])
 
+    def _make_due(self, name: str, trigger: str, now: datetime) -> None:
+        """Out of its rhythm; kept, so that a restart before it has run does not forget it."""
+        self._triggers[name] = trigger
+        self._table.set(name, now)
+        self._due[name] = now
+
     def _anything_due(self, now: datetime) -> bool:
         return any(due <= now for due in self._due.values())
 
@@ -293,8 +328,7 @@ class AutoTrainer:
         if isinstance(wanted, list):
             for name, job in self._jobs.items():
                 if "*" in wanted or job.slot in wanted or job.kind in wanted:
-                    self._triggers[name] = MANUAL
-                    self._due[name] = self._clock.now()
+                    self._make_due(name, MANUAL, self._clock.now())
 
     def _check_performance(self, now: datetime) -> JobRun:
         """Emergency rule: few wins, and fewer than the gate's own expectation makes plausible."""
@@ -302,13 +336,13 @@ class AutoTrainer:
         def told(outcome: str, reason: str) -> JobRun:
             return JobRun(PERFORMANCE, "", now, outcome, reason, now)
 
-        trades = [trade for trade in self._chronicle.recent_closed(RECENT_TRADES) if trade.exit.net != 0]
+        trades = [trade for trade in self._chronicle.recent_closed(RECENT_TRADES) if abs(trade.exit.net) > MONEY_NOISE]
         if len(trades) < LEAST_TRADES:
             return told("skipped", f"{len(trades)} closed trades, {LEAST_TRADES} needed")
         expected = self._expected_win_rate()
         if expected is None:
             return told("skipped", "no model serves")
-        wins = sum(trade.exit.net > 0 for trade in trades)
+        wins = sum(trade.exit.net > MONEY_NOISE for trade in trades)
         chance = float(binom.cdf(wins, len(trades), expected))
         figures = f"{wins} of {len(trades)} won, {expected:.0%} expected, chance {chance:.3f}"
         if wins / len(trades) >= self._training.emergency_win_rate or chance >= IMPROBABLE:
@@ -319,7 +353,6 @@ class AutoTrainer:
         cool = now + timedelta(hours=self._training.emergency_cooldown_hours)
         self._state.set("trainer.emergency_until", cool.isoformat())
         for name in self._jobs:
-            self._triggers[name] = "emergency"
-            self._due[name] = now
+            self._make_due(name, "emergency", now)
         self._wake.set()
         return told("emergency", f"all models retrain: {figures}")

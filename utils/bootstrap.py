@@ -67,6 +67,7 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
     """Some training jobs in this thread, through the same gate and registry, while no daemon runs.
 
     Args:
+        settings, options, home_path: as for `run`.
         pick: which of the jobs that the settings call for.
 
     Raises:

@@ -9,8 +9,13 @@ from typing import Any, Protocol
 class Store(Protocol):
     """What the table needs of the shared state."""
 
-    def get(self, key: str, default: Any = None) -> Any: ...
-    def set(self, key: str, value: object) -> None: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+        ...
+
+    def set(self, key: str, value: object) -> None:
+        """Stores a value."""
+        ...
 
 
 class DueTable:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import psutil
 from loguru import logger
 
+from config.errors import RetryError
 from execution.risk import TradingState
 from market_data.clock import Clock, utc_text
 from strategy.active_models import ActiveModels
@@ -18,13 +19,24 @@ from strategy.trade_desk import TradeDesk
 from utils.auto_trainer import AutoTrainer
 
 LISTEN_SECONDS = 1.0
+PAUSED = "trading.paused"
+"""Shared-state key that keeps a pause over restarts."""
 
 
 class State(Protocol):
     """What the heartbeat needs of the shared state."""
 
-    def set(self, key: str, value: object) -> None: ...
-    def take(self, key: str, default: Any = None) -> Any: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+        ...
+
+    def set(self, key: str, value: object) -> None:
+        """Stores a value."""
+        ...
+
+    def take(self, key: str, default: Any = None) -> Any:
+        """Reads and removes a key in one step."""
+        ...
 
 
 class Heartbeat:
@@ -59,6 +71,9 @@ class Heartbeat:
         self._next_beat = 0.0
         self._next_ear = 0.0
         self._process = psutil.Process()
+        desk.paused = bool(state.get(PAUSED, False))
+        if desk.paused:
+            logger.warning("trading is paused since before this start: no entries until `resume`")
 
     def after_pass(self, now: datetime, last: Decision | None) -> None:
         """Listens once a second, beats every `seconds`."""
@@ -72,22 +87,32 @@ class Heartbeat:
 
     def _listen(self, now: datetime) -> None:
         command = self._state.take("control.command")
-        if command == "pause":
-            self._desk.state = TradingState.REDUCING
-        elif command == "resume" and self._desk.state is TradingState.REDUCING:
-            self._desk.state = TradingState.ACTIVE
+        if command is None:
+            return
+        if command in ("pause", "resume"):
+            self._pause(command == "pause")
         elif command in ("stop", "flatten"):
             self._flatten(now, command)
-        elif command is not None:
-            logger.warning("control.command {!r} is unknown", command)
+        else:
+            logger.warning("control.command {!r} is unknown; known are pause, resume, stop, flatten", command)
             return
-        if command is not None:
-            logger.info("command {}: trading is {}", command, self._desk.state.value)
+        logger.info("command {}: trading is {}", command, self._desk.trading.value)
+
+    def _pause(self, paused: bool) -> None:
+        """Kept over restarts; a resume lifts a pause, not what an error has set."""
+        self._state.set(PAUSED, paused)
+        self._desk.paused = paused
+        if not paused and self._desk.trading is not TradingState.ACTIVE:
+            logger.warning("an error had stopped entries: look at the log, then restart to allow them again")
 
     def _flatten(self, now: datetime, command: str) -> None:
-        for trade in self._desk.open_trades if command == "flatten" else ():
-            self._desk.close(trade, "command", now)
+        """Stops in any case: what could not be closed keeps its stop at the broker and is listed at the end."""
         self._stop.set()
+        for trade in self._desk.open_trades if command == "flatten" else ():
+            try:
+                self._desk.close(trade, "command", now)
+            except RetryError as error:
+                logger.error("{}: ticket {} was not closed: {}", trade.symbol, trade.ticket, error)
 
     def _beat(self, now: datetime, last: Decision | None) -> None:
         status = self.snapshot(now, last)
@@ -111,7 +136,7 @@ class Heartbeat:
             "last_bar": utc_text(last.bar_time) if last else None,
             "last_decision": f"{last.symbol} {last.side.name.lower() if last.side else 'none'}: {last.reason}" if last else None,
             "models": {slot: model.info.version for slot, model in sorted(self._models.snapshot().items())},
-            "trading": self._desk.state.value,
+            "trading": self._desk.trading.value,
             "open_trades": len(self._desk.open_trades),
             "training": trainer.running,
             "due": {job: utc_text(due) for job, due in sorted(trainer.due.items())},

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from config.errors import RecordError
-from execution.orders import Account, Deal, OrderIntent, OrderResult, Side
+from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Side
 from market_data.clock import utc_text
 from strategy.decision import Decision, DecisionOutcome, JobRun, ModelEvent, TradeEntry, TradeExit
 from strategy.predictor import Forecast

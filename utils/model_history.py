@@ -19,8 +19,13 @@ _ALL = 1_000_000
 class Chronicle(Protocol):
     """What this needs of the trade journal."""
 
-    def model_events(self, limit: int, slot: str | None = None) -> list[dict[str, Any]]: ...
-    def record_model_event(self, event: ModelEvent) -> bool: ...
+    def model_events(self, limit: int, slot: str | None = None) -> list[dict[str, Any]]:
+        """Rows, newest first."""
+        ...
+
+    def record_model_event(self, event: ModelEvent) -> bool:
+        """Writes an event; False where the same one is there."""
+        ...
 
 
 def complete_history(journal: Chronicle, state: ActiveState) -> int:

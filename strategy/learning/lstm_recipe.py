@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from config.errors import FitCancelled
 from config.settings import LstmSettings, TrainingSettings
 from market_data.bars import FloatArray, IntArray
+from strategy.features import mirror
 from strategy.learning.dataset import Dataset
 from strategy.learning.recipes import Fit
 from strategy.learning.validation import walk_forward
@@ -76,7 +77,7 @@ class LstmRecipe:
         split = walk_forward(data.time, data.end, 4, embargo)[-1]
         train, held = data.take(split.train), data.take(split.test)
         torch.set_num_threads(self.threads)
-        scaler = StandardScaler().fit(train.values)
+        scaler = StandardScaler().fit(np.concatenate([train.values, mirror(train.values, train.schema)]))
         target_scaler = StandardScaler().fit(train.forward[:, None])
         # Zero stays zero: no drift of the training days is promised to later ones.
         target_scaler.mean_ = np.zeros(1)
@@ -122,19 +123,32 @@ def _shrink(fitted: FittedLstm, held: Dataset) -> tuple[FittedLstm, float]:
 
 
 class _Rows:
-    """Windows and scaled targets of a dataset; windows are views until a batch is taken."""
+    """Windows and scaled targets of a dataset; windows are laid out a batch at a time.
+
+    Attributes:
+        tables: the feature rows, and those of the market turned upside down.
+    """
 
     def __init__(self, data: Dataset, scaler: StandardScaler, target_scaler: StandardScaler) -> None:
-        self.table = scaled(data.table, scaler)
+        self.tables = (scaled(data.table, scaler), scaled(mirror(data.table, data.schema), scaler))
         self.row = data.row
         target = target_scaler.transform(data.forward[:, None])[:, 0]
         self.target = torch.from_numpy(np.clip(target, -TARGET_CLIP, TARGET_CLIP).astype(np.float32))
 
-    def batches(self, window: int, size: int, order: IntArray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs of (B, T, F) and (B,) in the given order."""
+    def batches(self, window: int, size: int, order: IntArray, image: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of (B, T, F) and (B,) in the given order; image 1 is the mirrored market."""
+        sign = -1.0 if image else 1.0
         for at in range(0, len(order), size):
             rows = order[at : at + size]
-            yield _windows(self.table, self.row[rows], window), self.target[rows]
+            yield _windows(self.tables[image], self.row[rows], window), sign * self.target[rows]
+
+    def shuffled(self, window: int, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch: every row once, in random order, half of them mirrored."""
+        order = torch.randperm(len(self.row), generator=generator).numpy()
+        half = len(order) // 2
+        images = (self.batches(window, size // 2, order[:half]), self.batches(window, size // 2, order[half:], image=1))
+        for (x, y), (mirrored_x, mirrored_y) in zip(*images, strict=False):
+            yield torch.cat([x, mirrored_x]), torch.cat([y, mirrored_y])
 
 
 def _descend(
@@ -147,8 +161,7 @@ def _descend(
     epochs = 0
     while epochs < lstm.lstm_epochs and since < lstm.lstm_patience:
         epochs += 1
-        order = torch.randperm(len(train.row), generator=generator).numpy()
-        _epoch(model, optimiser, train.batches(recipe.window, lstm.lstm_batch, order), cancel)
+        _epoch(model, optimiser, train.shuffled(recipe.window, lstm.lstm_batch, generator), cancel)
         loss = _held_loss(model, held, recipe.window)
         since = 0 if loss < best else since + 1
         if since == 0:

@@ -15,9 +15,12 @@ from xgboost.callback import TrainingCallback
 from config.errors import DataError, FitCancelled
 from config.settings import TrainingSettings
 from market_data.bars import FloatArray, IntArray
+from strategy.features import mirror
 from strategy.learning.dataset import Dataset
+from strategy.learning.labels import FLAT, LONG, SHORT
 from strategy.learning.recipes import Fit
 from strategy.learning.validation import Split, log_loss_rows, walk_forward
+from strategy.predictor import Matrix
 from strategy.tree_predictor import tree_files
 
 SLICE = 10
@@ -113,23 +116,33 @@ def _loss_ratio(scores: FloatArray, data: Dataset, held: IntArray, folds: list[S
     return float(log_loss_rows(np.exp(scores), kind).mean() / log_loss_rows(np.concatenate(trivial), kind).mean())
 
 
+def _both_images(data: Dataset) -> tuple[Matrix, IntArray, FloatArray]:
+    """Rows, classes and weights of the market and of its mirror image, in which long and short change places."""
+    swapped = np.array([FLAT, SHORT, LONG])[data.kind]
+    weights = data.balance()
+    return (
+        np.concatenate([data.values, mirror(data.values, data.schema)]),
+        np.concatenate([data.kind, swapped]),
+        np.concatenate([weights, weights]),
+    )
+
+
 def _grow_forest(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> RandomForestClassifier:
     """Grows in slices, so that a cancel takes effect within one."""
     forest = RandomForestClassifier(
         n_estimators=0,
         max_depth=6,
         max_features="sqrt",
-        max_samples=0.4,
+        max_samples=0.25,
         min_samples_leaf=50,
         warm_start=True,
         random_state=recipe.seed,
         n_jobs=recipe.threads,
     )
-    weights = data.balance()
-    values = data.values
+    values, kind, weights = _both_images(data)
     for trees in [*range(SLICE, recipe.size, SLICE), recipe.size]:
         _stop_if(cancel)
-        forest.set_params(n_estimators=trees).fit(values, data.kind, sample_weight=weights)
+        forest.set_params(n_estimators=trees).fit(values, kind, sample_weight=weights)
     # One-row forecasts pay tens of milliseconds for threads that have nothing to share.
     return forest.set_params(n_jobs=1, warm_start=False)
 
@@ -149,7 +162,8 @@ def _grow_booster(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) ->
         n_jobs=recipe.threads,
         callbacks=[_StopOnCancel(lambda: cancel.is_set())],
     )
-    booster.fit(data.values, data.kind, sample_weight=data.balance())
+    values, kind, weights = _both_images(data)
+    booster.fit(values, kind, sample_weight=weights)
     _stop_if(cancel)
     return booster.set_params(callbacks=None)
 

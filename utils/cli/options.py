@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,12 +61,6 @@ def existing_home(home: Path | None) -> tuple[Home, str]:
     return bound_home(home_folder(home))
 
 
-def within_terminal_width(text: str, width: int = 100) -> str:
-    """Text on one line, cut at a width, for tables."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else f"{line[: width - 3]}..."
-
-
 def one_of(value: str, allowed: Mapping[str, object] | tuple[str, ...], what: str) -> str:
     """The value, where it is one of those allowed.
 
@@ -77,9 +70,3 @@ def one_of(value: str, allowed: Mapping[str, object] | tuple[str, ...], what: st
     if value not in allowed:
         raise typer.BadParameter(f"no {what} {value!r}; there are: {', '.join(allowed) or 'none'}")
     return value
-
-
-def removed(path: Path) -> None:
-    """Deletes a file if it is there."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)

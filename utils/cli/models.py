@@ -1,0 +1,212 @@
+"""`models`: the registry; every command works with the daemon up or down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from utils.cli.options import HomeOption, JsonOption, existing_home, one_of, settings_with
+from utils.cli.output import cell, minute, say, say_json, say_pairs, say_table
+
+if TYPE_CHECKING:
+    from config.home import Home
+    from strategy.learning.active import ActiveState
+    from strategy.learning.artifact import Manifest
+    from strategy.learning.catalogue import VersionInfo
+    from strategy.learning.registry import Registry
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Versions: which serve, why, and back again.")
+
+SlotArgument = Annotated[str, typer.Argument(metavar="SLOT", help="scalper, xgboost, lstm_EURUSD, ...")]
+
+
+@app.command("list")
+def list_versions(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Every version on disk; each is checked."""
+    with _registry(home) as (registry, _):
+        infos = registry.versions()
+    if as_json:
+        say_json([asdict(info) for info in infos])
+        return
+    columns = ("slot", "version", "state", "created", "accuracy", "expectancy R", "at least R", "problem")
+    say_table(columns, [_listed(info) for info in infos], empty="no models yet")
+
+
+@app.command()
+def show(
+    slot: SlotArgument,
+    version: Annotated[int | None, typer.Argument(metavar="[VERSION]", help="the active one otherwise")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One version: what taught it, what the gate found, its files."""
+    with _registry(home) as (registry, _):
+        _check(registry, slot, version)
+        number = version if version is not None else registry.state().slot(slot).active
+        if number is None:
+            raise typer.BadParameter(f"slot {slot} has no active version; say which one, see `models list`")
+        manifest = registry.open(slot, number).manifest
+    import json
+
+    say_json(json.loads(manifest.to_json())) if as_json else _show(manifest)
+
+
+@app.command()
+def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Checks signature, size and hash of every file; exit code 5 if anything is refused."""
+    from config.errors import CheckFailed
+
+    with _registry(home) as (registry, _):
+        refusals = registry.verify()
+        count = sum(info.version is not None for info in registry.versions())
+    if as_json:
+        say_json({"ok": not refusals, "versions": count, "refused": [asdict(refusal) for refusal in refusals]})
+    elif not refusals:
+        say(f"ok: {count} versions")
+    if refusals:
+        raise CheckFailed("\n".join(f"refused: {refusal}" for refusal in refusals))
+
+
+@app.command()
+def promote(
+    slot: SlotArgument, version: Annotated[int, typer.Argument(metavar="VERSION")], home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Makes a version the active one."""
+    with _registry(home) as (registry, held):
+        _check(registry, slot, version)
+        _changed(slot, registry.state(), registry.promote(slot, version), held, as_json)
+
+
+@app.command()
+def rollback(
+    slot: SlotArgument,
+    to: Annotated[int | None, typer.Option("--to", metavar="VERSION", help="the version meant; the previous one otherwise")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Puts the previous version back."""
+    with _registry(home) as (registry, held):
+        _check(registry, slot, to)
+        _changed(slot, registry.state(), registry.rollback(slot, to), held, as_json)
+
+
+@app.command()
+def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Keeps the active version whatever is trained."""
+    with _registry(home) as (registry, held):
+        _check(registry, slot, None)
+        _changed(slot, registry.state(), registry.pin(slot), held, as_json)
+
+
+@app.command()
+def unpin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lets new versions serve again."""
+    with _registry(home) as (registry, held):
+        _check(registry, slot, None)
+        _changed(slot, registry.state(), registry.pin(slot, pinned=False), held, as_json)
+
+
+@app.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deletes versions beyond KEEP_VERSIONS; never the active, previous or pinned one."""
+    with _registry(home) as (registry, _):
+        names = registry.prune(dry_run)
+    if as_json:
+        say_json({"dry_run": dry_run, "files": names})
+        return
+    for name in names:
+        say(f"{'would delete' if dry_run else 'deleted'} {name}")
+    if not names:
+        say("nothing to delete")
+
+
+def registry_of(home: Home, origin: str) -> Registry:
+    """The registry of a home, with its own origin and key."""
+    from config.home import signing_key
+    from market_data.clock import SystemClock
+    from strategy.learning.registry import Registry
+
+    chosen = settings_with({}).models
+    override = chosen.model_signing_key
+    key = signing_key(home, override.get_secret_value() if override is not None else None)
+    return Registry(home.models, origin=origin, key=key, keep_versions=chosen.keep_versions, clock=SystemClock())
+
+
+@contextmanager
+def _registry(home: Path | None) -> Iterator[tuple[Registry, bool]]:
+    """The registry, and whether a daemon holds the home; what the registry refuses is a failed check."""
+    from config.errors import ArtifactError, CheckFailed
+    from config.home import is_held
+
+    found, origin = existing_home(home)
+    try:
+        yield registry_of(found, origin), is_held(found)
+    except ArtifactError as error:
+        raise CheckFailed(str(error)) from error
+
+
+def _check(registry: Registry, slot: str, version: int | None) -> None:
+    """A slot or version that nobody made is a slip of the user's, not a damaged file."""
+    infos = registry.versions()
+    slots = {info.slot for info in infos if info.version is not None} | set(registry.state().slots)
+    one_of(slot, tuple(sorted(slots)), "slot")
+    if version is not None:
+        one_of(str(version), tuple(str(info.version) for info in infos if info.slot == slot), f"version of {slot}")
+
+
+def _changed(slot: str, before: ActiveState, after: ActiveState, running: bool, as_json: bool) -> None:
+    old, new = before.slot(slot), after.slot(slot)
+    if as_json:
+        told: dict[str, Any] = {"slot": slot, "active": new.active, "previous": new.previous, "pinned": new.pinned}
+        say_json(told | {"generation": after.generation, "changed": after.generation != before.generation})
+        return
+    pinned = ", pinned" if new.pinned else ""
+    if after.generation == before.generation:
+        say(f"{slot}: nothing to change; version {new.active} is active{pinned}")
+        return
+    when = "the running daemon adopts it before its next decision" if running else "it counts from the daemon's next start"
+    say(f"{slot}: version {cell(new.active)} is active{pinned}, before: {cell(old.active)}; {when}")
+
+
+def _listed(info: VersionInfo) -> tuple[object, ...]:
+    marks = [name for name, holds in (("active", info.active), ("previous", info.previous), ("pinned", info.pinned)) if holds]
+    figures = (info.metrics.get(name) for name in ("accuracy", "expectancy_r", "expectancy_lower_r"))
+    return info.slot, info.version, " ".join(marks), minute(info.created), *figures, info.problem
+
+
+def _show(manifest: Manifest) -> None:
+    say_pairs(
+        {
+            "model": f"{manifest.slot} version {manifest.version} ({manifest.kind})",
+            "created": f"{minute(manifest.created)} UTC, after version {cell(manifest.parent)}",
+            "origin": manifest.origin,
+            "votes on": f"{cell(manifest.symbols)} {manifest.timeframe}",
+            "taught by": f"{manifest.rows} rows, {minute(manifest.first_bar)} to {minute(manifest.last_bar)}, seed {manifest.seed}",
+            "features": f"{len(manifest.features)} columns, hash {manifest.feature_hash}",
+            "exit": f"{cell(manifest.exit)}, hash {manifest.exit_hash}",
+            "settings": manifest.hyper_parameters,
+            "libraries": manifest.libraries,
+        }
+    )
+    say("figures of the final window")
+    say_pairs({f"  {name}": value for name, value in manifest.metrics.items()})
+    say("gate")
+    for line in gate_lines(manifest.gate_report):
+        say(f"  {line}")
+    say("files")
+    say_pairs({f"  {manifest.stem}{suffix}": f"{entry.size} bytes, sha256 {entry.sha256}" for suffix, entry in manifest.files.items()})
+
+
+def gate_lines(report: Any) -> list[str]:
+    """The gate's findings, one a line; none where there is no report."""
+    findings = report.get("findings", ()) if hasattr(report, "get") else ()
+    return [f"{'pass' if finding['passed'] else 'FAIL'}  {finding['rule']}: {finding['detail']}" for finding in findings]

@@ -1,0 +1,111 @@
+"""`status`: what the daemon is doing, and what stands in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from utils.cli.journal import journal_of
+from utils.cli.models import registry_of
+from utils.cli.options import AccountOption, HomeOption, JsonOption, existing_home
+from utils.cli.output import minute, models_text, say_json, say_pairs
+
+if TYPE_CHECKING:
+    from config.home import Home
+    from utils.journal_queries import JournalReader
+
+
+def status(account: AccountOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What the daemon is doing, today's result, open trades."""
+    from config.home import is_held
+
+    found, origin = existing_home(home)
+    running = is_held(found)
+    last, age = last_status(found)
+    told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "heartbeat_age_seconds": age, "daemon": last}
+    told["models"] = _active(registry_of(found, origin).state().slots)
+    if found.journal.is_file():
+        with journal_of(found.path, account) as reader:
+            told |= _journalled(reader)
+    say_json(told) if as_json else say_pairs(_lines(told))
+
+
+def last_status(home: Home) -> tuple[dict[str, Any], float | None]:
+    """The daemon's last heartbeat and its age in seconds; empty and None where there was none."""
+    from market_data.clock import SystemClock
+    from utils.shared_state import SharedState
+
+    if not home.shared_state.is_file():
+        return {}, None
+    clock = SystemClock()
+    with closing(SharedState(home.shared_state, clock)) as state:
+        at, told = state.get_last_update("status"), state.get("status", {})
+    return told, round((clock.now() - at).total_seconds(), 1) if at is not None else None
+
+
+def _active(slots: Mapping[str, Any]) -> dict[str, int]:
+    return {name: slot.active for name, slot in sorted(slots.items()) if slot.active is not None}
+
+
+def _journalled(reader: JournalReader) -> dict[str, Any]:
+    day = _day(reader)
+    stats = asdict(reader.get_daily_stats(day)) if day is not None else None
+    return {"account": reader.account, "mode": reader.mode, "day": stats, "open": reader.trades(1_000, open_only=True)}
+
+
+def _day(reader: JournalReader) -> date | None:
+    """Today; on the simulated terminal the day of its newest decision."""
+    from market_data.clock import SystemClock
+
+    if reader.mode != "simulated":
+        return SystemClock().now().date()
+    newest = reader.decisions(1)
+    return datetime.fromisoformat(newest[0]["bar_time"]).date() if newest else None
+
+
+def _lines(told: Mapping[str, Any]) -> dict[str, object]:
+    """Values by the heading under which people look for them."""
+    last, age = told["daemon"], told["heartbeat_age_seconds"]
+    lines: dict[str, object] = {"home": f"{told['home']} (prices: {told['origin']})", "daemon": _daemon(told["running"], last, age)}
+    if told["running"] and last:
+        lines |= {
+            "trading": last["trading"],
+            "time": minute(last["at"]),
+            "decision": f"{minute(last['last_bar'])} {last['last_decision'] or ''}",
+            "training": last["training"] or "idle",
+            "due": ", ".join(f"{job} {minute(due)}" for job, due in last["due"].items()),
+            "jobs": "; ".join(f"{job} {outcome}" for job, outcome in last["jobs"].items()) or "none yet",
+            "memory": f"{last['memory_mb']} MB",
+        }
+    lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
+    return lines | _journal_lines(told)
+
+
+def _daemon(running: bool, last: Mapping[str, Any], age: float | None) -> str:
+    seen = f"last heartbeat {_ago(age)}" if age is not None else "no heartbeat yet"
+    if not running:
+        return f"not running; {seen}"
+    return f"running, process {last['pid']}, {seen}" if last else f"running, {seen}"
+
+
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    if seconds < 120:
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7_200 else f"{seconds / 3_600:.0f} h ago"
+
+
+def _journal_lines(told: Mapping[str, Any]) -> dict[str, object]:
+    if "account" not in told:
+        return {"journal": "none yet"}
+    lines: dict[str, object] = {"account": f"{told['account']} {told['mode']}".strip()}
+    day = told["day"]
+    if day is not None:
+        rate = f", {day['win_rate']:.0%} won" if day["win_rate"] is not None else ""
+        lines["day"] = f"{day['day']}: {day['trades']} trades closed{rate}, net {day['net']:+.2f}, {day['sum_r']:+.2f} R"
+    lines["open"] = [f"{t['symbol']} {t['side']} {t['volume']:g} lots at {t['price']:g}, ticket {t['ticket']}" for t in told["open"]]
+    return lines
