@@ -153,8 +153,8 @@ class TradeDesk:
     def _proposal(self, decision: Decision, side: Side) -> Proposal:
         """Entry at the current quote with stop and target at the policy's distances."""
         quote, spec = self._broker.quote(decision.symbol), self._broker.spec(decision.symbol)
-        if spec.problems():  # a symbol that is still loading has no tick value
-            raise DataError(f"{spec.name}: {'; '.join(spec.problems())}")
+        if spec.problems() or not spec.tick_value_loss > 0:
+            raise DataError(f"{spec.name}: tick value {spec.tick_value_loss}; {'; '.join(spec.problems()) or 'the symbol is still loading'}")
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
         stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
@@ -231,7 +231,7 @@ class TradeDesk:
         if not volume:
             return  # the broker was faster; `settle` journals it
         intent = OrderIntent(
-            key=f"x{entry.ticket:x}-{int(now.timestamp() * 1_000):x}",
+            key=f"x{entry.ticket}-{int(now.timestamp() * 1_000):x}",
             symbol=entry.symbol,
             side=entry.side.opposite,
             volume=volume,

@@ -7,7 +7,7 @@ their reasons, and prompt cancellation.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from utils.journal_records import MONEY_NOISE, ClosedTrade
 
 PERFORMANCE = "performance"
 MANUAL = "manual"
-RECENT_TRADES, LEAST_TRADES = 20, 10
+RECENT_TRADES, LEAST_TRADES, LOOK_BACK = 20, 10, 200
 RETRY_SECONDS = 1.0
 IMPROBABLE = 0.01
 """One-sided binomial probability below which a losing streak is not bad luck."""
@@ -97,6 +97,7 @@ class AutoTrainer:
         workshop: makes models.
         jobs: what it trains, in the order in which simultaneous jobs run.
         expected_win_rate: of the versions in service, by their gate reports; None: none serves.
+        serving: slot -> version in service now.
         lockstep: a replay: the loop waits for the jobs of an instant, and a swap takes effect
             `replay_train_bars` passes later, so that two replays are equal.
         progress: told when a job begins (True) and ends (False).
@@ -114,6 +115,7 @@ class AutoTrainer:
         wall: Clock,
         training: TrainingSettings,
         expected_win_rate: Callable[[], float | None],
+        serving: Callable[[], Mapping[str, int]],
         lockstep: bool = False,
         progress: Progress = lambda job, begins: None,
     ) -> None:
@@ -126,6 +128,7 @@ class AutoTrainer:
         self._wall = wall
         self._training = training
         self._expected_win_rate = expected_win_rate
+        self._serving = serving
         self._lockstep = lockstep
         self._progress = progress
         self._table = DueTable(state)
@@ -148,7 +151,7 @@ class AutoTrainer:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Tells the running job to stop, and starts no other; safe in a signal handler."""
+        """Tells the running job to stop, and starts no other."""
         self._cancel.set()
         self._wake.set()
 
@@ -330,15 +333,22 @@ class AutoTrainer:
                 if "*" in wanted or job.slot in wanted or job.kind in wanted:
                     self._make_due(name, MANUAL, self._clock.now())
 
+    def _decided_trades(self) -> list[ClosedTrade]:
+        """The newest closed trades, won or lost, in which a version that serves now had a voice."""
+        serving = self._serving().items()
+        recent = self._chronicle.recent_closed(LOOK_BACK)
+        heard = (trade for trade in recent if any(trade.entry.versions.get(slot) == version for slot, version in serving))
+        return [trade for trade in heard if abs(trade.exit.net) > MONEY_NOISE][:RECENT_TRADES]
+
     def _check_performance(self, now: datetime) -> JobRun:
         """Emergency rule: few wins, and fewer than the gate's own expectation makes plausible."""
 
         def told(outcome: str, reason: str) -> JobRun:
             return JobRun(PERFORMANCE, "", now, outcome, reason, now)
 
-        trades = [trade for trade in self._chronicle.recent_closed(RECENT_TRADES) if abs(trade.exit.net) > MONEY_NOISE]
+        trades = self._decided_trades()
         if len(trades) < LEAST_TRADES:
-            return told("skipped", f"{len(trades)} closed trades, {LEAST_TRADES} needed")
+            return told("skipped", f"{len(trades)} won or lost trades of the models in service, {LEAST_TRADES} needed")
         expected = self._expected_win_rate()
         if expected is None:
             return told("skipped", "no model serves")
@@ -350,9 +360,9 @@ class AutoTrainer:
         until = self._state.get("trainer.emergency_until")
         if isinstance(until, str) and now < datetime.fromisoformat(until):
             return told("skipped", f"emergency, but cooling down until {until}: {figures}")
-        cool = now + timedelta(hours=self._training.emergency_cooldown_hours)
-        self._state.set("trainer.emergency_until", cool.isoformat())
         for name in self._jobs:
             self._make_due(name, "emergency", now)
+        cool = now + timedelta(hours=self._training.emergency_cooldown_hours)
+        self._state.set("trainer.emergency_until", cool.isoformat())
         self._wake.set()
         return told("emergency", f"all models retrain: {figures}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -67,7 +68,9 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
     """Some training jobs in this thread, through the same gate and registry, while no daemon runs.
 
     Args:
-        settings, options, home_path: as for `run`.
+        settings: as for `run`.
+        options: likewise.
+        home_path: likewise.
         pick: which of the jobs that the settings call for.
 
     Raises:
@@ -112,7 +115,7 @@ class _Daemon:
         self.settings, self.options, self.terminal, self.stop = settings, options, terminal, stop
         wall = SystemClock()
         self.symbols = select_symbols(terminal.client, settings.symbols.symbols)
-        self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=wall)
+        self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
         open_things.callback(self.state.close)
@@ -161,6 +164,7 @@ class _Daemon:
             wall=wall,
             training=settings.training,
             expected_win_rate=self._expected_win_rate,
+            serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
             lockstep=self.options.replay,
             progress=progress,
         )
@@ -243,12 +247,20 @@ class _Daemon:
 def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.Event]:
     """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit; yields whether one came."""
     interrupted = threading.Event()
+    heard: SimpleQueue[int] = SimpleQueue()
+
+    def act() -> None:
+        if heard.get():
+            interrupted.set()
+            stop.set()
+            trainer.cancel()
 
     def end(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
-        stop.set()
-        trainer.cancel()
+        # An Event has a lock that the interrupted code may hold; this put alone is safe here.
+        heard.put(number)
 
+    ear = threading.Thread(target=act, name="signals", daemon=True)
+    ear.start()
     names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), end) for name in names}
     try:
@@ -256,3 +268,5 @@ def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+        heard.put(0)
+        ear.join()

@@ -97,6 +97,7 @@ class Heartbeat:
             logger.warning("control.command {!r} is unknown; known are pause, resume, stop, flatten", command)
             return
         logger.info("command {}: trading is {}", command, self._desk.trading.value)
+        self._next_beat = 0.0  # whoever asks for the status now sees the effect
 
     def _pause(self, paused: bool) -> None:
         """Kept over restarts; a resume lifts a pause, not what an error has set."""

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+
+from loguru import logger
 
 from config.errors import SettingsError, TerminalUnavailable
 from config.home import Home
@@ -24,9 +27,14 @@ from market_data.synthetic import synthetic_bars
 from strategy.trading_loop import Market
 
 SYNTHETIC = "synthetic"
-SYNTHETIC_START = datetime(2024, 1, 1, 22, 0, tzinfo=UTC)
+SYNTHETIC_START = datetime(2024, 1, 1, 14, 20, tzinfo=UTC)
+"""After the default history the clock stands at the New York morning, when there is something to trade."""
 SYNTHETIC_BARS = 1_000_000
 """M1 bars of a synthetic market beyond its history: 11 days at 60 times real speed."""
+
+SLICE = 0.5
+MOST_PAUSE = 30.0
+"""Seconds between two tries to reach a lost terminal, at most."""
 
 TYPICAL_PRICE: Mapping[str, float] = MappingProxyType({"JPY": 150.0, "XAU": 2_000.0, "XAG": 25.0, "BTC": 60_000.0})
 
@@ -101,7 +109,7 @@ class SimulatedMarket:
 
     def advance(self, stop: threading.Event) -> bool:
         """Waits one bar's share of real time, then opens the next bar."""
-        if self._seconds and stop.wait(self._seconds):
+        if self._seconds and wait_in_slices(stop, self._seconds):
             return True
         # Through the lock: the trainer reads history from its own thread.
         return bool(self._terminal.call(Request("advance")).value)
@@ -184,15 +192,47 @@ def _bars_per_bar(settings: Settings, feeds: Mapping[str, Bars]) -> int:
 
 
 class PolledMarket:
-    """A real market: time passes by itself; the loop looks again after a while."""
+    """A real market: time passes by itself; the loop looks again after a while.
 
-    def __init__(self, seconds: float) -> None:
+    Args:
+        seconds: between two looks.
+        connected: whether the terminal answers and reaches its server.
+        connect: connects again; raises TerminalUnavailable where that is not possible now.
+    """
+
+    def __init__(self, seconds: float, connected: Callable[[], bool], connect: Callable[[], object]) -> None:
         self._seconds = seconds
+        self._connected = connected
+        self._connect = connect
+        self._pause = seconds
 
     def advance(self, stop: threading.Event) -> bool:
-        """Waits; there is always a next event."""
-        stop.wait(self._seconds)
+        """Waits; there is always a next event. A lost terminal is asked for less and less often."""
+        wait_in_slices(stop, self._pause)
+        if stop.is_set() or self._connected():
+            self._pause = self._seconds
+            return True
+        try:
+            self._connect()
+        except TerminalUnavailable as error:
+            self._pause = min(2 * self._pause, MOST_PAUSE)
+            logger.warning("the terminal is gone: {}; next try in {:.1f} s", error, self._pause)
+        else:
+            self._pause = self._seconds
+            logger.info("the terminal answers again")
         return True
+
+
+def wait_in_slices(stop: threading.Event, seconds: float) -> bool:
+    """Waits, and lets a signal be handled at least twice a second: on Windows it cannot end a longer wait.
+
+    Returns:
+        Whether `stop` was set.
+    """
+    for _ in range(int(seconds / SLICE)):
+        if stop.wait(SLICE):
+            return True
+    return stop.wait(seconds % SLICE)
 
 
 def _open_real(settings: Settings, options: RunOptions) -> OpenTerminal:
@@ -200,14 +240,15 @@ def _open_real(settings: Settings, options: RunOptions) -> OpenTerminal:
     client = _client(settings, ModuleTerminal(official_module()))
     password = chosen.mt5_password.get_secret_value() if chosen.mt5_password is not None else None
     path = str(chosen.mt5_path) if chosen.mt5_path is not None else None
-    account = client.connect(
-        login=chosen.mt5_login, password=password, server=chosen.mt5_server, path=path, timeout_ms=chosen.mt5_timeout_ms
+    connect = partial(
+        client.connect, login=chosen.mt5_login, password=password, server=chosen.mt5_server, path=path, timeout_ms=chosen.mt5_timeout_ms
     )
+    account = connect()
     live = _may_trade(settings, options, account)
     what = "LIVE: orders are sent" if live else "DRY RUN: real quotes, nothing is sent"
     return OpenTerminal(
         client=client,
-        market=PolledMarket(chosen.poll_seconds),
+        market=PolledMarket(chosen.poll_seconds, client.terminal_connected, connect),
         clock=SystemClock(),
         account=account,
         account_name=f"mt5:{account.server}/{account.login}",

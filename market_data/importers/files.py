@@ -36,7 +36,7 @@ def import_file(path: Path, *, symbol: str | None = None, zone: str | None = Non
     form = recognise_content(content)
     name = symbol or symbol_in(content.name) or symbol_in(path.name)
     if name is None:
-        raise DataFileError(f"{path}: neither name nor content tells the symbol; pass it (SYMBOL=PATH, or symbol=)")
+        raise DataFileError(f"{path}: neither name nor content tells the symbol; pass it (--symbol, SYMBOL=PATH, or symbol=)")
     clock_name, origin = _zone(content, form, zone)
     rows = read_rows(content, form)
     clock = clock_of(clock_name)

@@ -11,7 +11,7 @@ import typer
 from utils.cli.options import HomeOption, JsonOption, env_file, home_folder, settings_with
 from utils.cli.output import say, say_json, say_table
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Settings in force, and checks of them.")
+app = typer.Typer(rich_markup_mode=None, help="Settings in force, and checks of them.")
 
 
 @app.command()

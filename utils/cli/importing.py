@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from utils.cli.options import JsonOption
-from utils.cli.output import say, say_json, tell
+from utils.cli.output import minute, say, say_json, tell
 
 if TYPE_CHECKING:
     from market_data.importers import ImportReport
 
 MOST_LINES = 20
+_ZONE_FROM = {"format": "usual for the format", "file": "the file says so", "caller": "as given"}
 _SIDE = re.compile(r"(?<![a-z])(bid|ask)(?![a-z])", re.IGNORECASE)
 
 Job = tuple[Path, Path | None]
@@ -150,10 +151,11 @@ def _show(told: dict[str, Any]) -> None:
 
 def _facts(told: dict[str, Any]) -> list[str]:
     knows = [name for name in ("volume", "spread") if told[name]]
+    columns = f", {' and '.join(knows) or 'no volume, no spread'}" if told["timeframe"] else ""
     lines = [
-        f"format   {told['format']}: {told['symbol']} {told['timeframe'] or 'ticks'}, {' and '.join(knows) or 'no volume, no spread'}",
-        f"zone     {told['zone']} (told by the {told['zone_from']})",
-        f"time     {told['first'][:16]} to {told['last'][:16]} UTC",
+        f"format   {told['format']}: {told['symbol']} {told['timeframe'] or 'ticks'}{columns}",
+        f"zone     {told['zone']} ({_ZONE_FROM[told['zone_from']]})",
+        f"time     {minute(told['first'])} to {minute(told['last'])} UTC",
         f"rows     {told['rows_read']} read, {told['rows_kept']} kept",
         *(f"note     {note}" for note in told["notes"]),
     ]

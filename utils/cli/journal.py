@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from utils.cli.options import AccountOption, HomeOption, JsonOption, LimitOption, SymbolOption, existing_home, one_of
-from utils.cli.output import minute, models_text, say_json, say_table, shortened
+from utils.cli.output import fixed, minute, models_text, say_json, say_table, shortened
 
 if TYPE_CHECKING:
     from utils.journal_queries import JournalReader
@@ -83,15 +83,11 @@ def _trade(row: Mapping[str, Any]) -> tuple[object, ...]:
         minute(row["closed"]),
         row["close_reason"],
         row["close_price"],
-        _rounded(row["net"]),
-        _rounded(row["r_multiple"]),
+        fixed(row["net"], 2, "+"),
+        fixed(row["r_multiple"], 2, "+"),
         models_text(row["versions"]),
         row["ticket"],
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
 
 
 def _decision(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from utils.cli.options import HomeOption, JsonOption, existing_home, one_of, settings_with
-from utils.cli.output import cell, minute, say, say_json, say_pairs, say_table
+from utils.cli.output import cell, fixed, minute, say, say_json, say_pairs, say_table
 
 if TYPE_CHECKING:
     from config.home import Home
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from strategy.learning.catalogue import VersionInfo
     from strategy.learning.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Versions: which serve, why, and back again.")
+app = typer.Typer(rich_markup_mode=None, help="Versions: which serve, why, and back again.")
 
 SlotArgument = Annotated[str, typer.Argument(metavar="SLOT", help="scalper, xgboost, lstm_EURUSD, ...")]
 
@@ -50,9 +51,7 @@ def show(
         number = version if version is not None else registry.state().slot(slot).active
         if number is None:
             raise typer.BadParameter(f"slot {slot} has no active version; say which one, see `models list`")
-        manifest = registry.open(slot, number).manifest
-    import json
-
+        manifest = _verified(registry, slot, number)
     say_json(json.loads(manifest.to_json())) if as_json else _show(manifest)
 
 
@@ -79,7 +78,9 @@ def promote(
     """Makes a version the active one."""
     with _registry(home) as (registry, held):
         _check(registry, slot, version)
-        _changed(slot, registry.state(), registry.promote(slot, version), held, as_json)
+        before = registry.state()
+        _verified(registry, slot, version)
+        _switched(slot, before, registry.promote(slot, version), held, as_json)
 
 
 @app.command()
@@ -92,23 +93,29 @@ def rollback(
     """Puts the previous version back."""
     with _registry(home) as (registry, held):
         _check(registry, slot, to)
-        _changed(slot, registry.state(), registry.rollback(slot, to), held, as_json)
+        before = registry.state()
+        target = to if to is not None else before.slot(slot).previous
+        if target is not None:
+            _verified(registry, slot, target)
+        _switched(slot, before, registry.rollback(slot, to), held, as_json)
 
 
 @app.command()
 def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Keeps the active version whatever is trained."""
-    with _registry(home) as (registry, held):
+    with _registry(home) as (registry, _):
         _check(registry, slot, None)
-        _changed(slot, registry.state(), registry.pin(slot), held, as_json)
+        before, after = registry.state(), registry.pin(slot)
+        _answer(slot, before, after, f"version {after.slot(slot).active} stays active whatever is trained", as_json)
 
 
 @app.command()
 def unpin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Lets new versions serve again."""
-    with _registry(home) as (registry, held):
+    with _registry(home) as (registry, _):
         _check(registry, slot, None)
-        _changed(slot, registry.state(), registry.pin(slot, pinned=False), held, as_json)
+        before, after = registry.state(), registry.pin(slot, pinned=False)
+        _answer(slot, before, after, f"new versions may serve again; version {after.slot(slot).active} is active", as_json)
 
 
 @app.command()
@@ -143,15 +150,11 @@ def registry_of(home: Home, origin: str) -> Registry:
 
 @contextmanager
 def _registry(home: Path | None) -> Iterator[tuple[Registry, bool]]:
-    """The registry, and whether a daemon holds the home; what the registry refuses is a failed check."""
-    from config.errors import ArtifactError, CheckFailed
+    """The registry, and whether a daemon holds the home."""
     from config.home import is_held
 
     found, origin = existing_home(home)
-    try:
-        yield registry_of(found, origin), is_held(found)
-    except ArtifactError as error:
-        raise CheckFailed(str(error)) from error
+    yield registry_of(found, origin), is_held(found)
 
 
 def _check(registry: Registry, slot: str, version: int | None) -> None:
@@ -163,23 +166,42 @@ def _check(registry: Registry, slot: str, version: int | None) -> None:
         one_of(str(version), tuple(str(info.version) for info in infos if info.slot == slot), f"version of {slot}")
 
 
-def _changed(slot: str, before: ActiveState, after: ActiveState, running: bool, as_json: bool) -> None:
-    old, new = before.slot(slot), after.slot(slot)
+def _verified(registry: Registry, slot: str, version: int) -> Manifest:
+    """The manifest of a version.
+
+    Raises:
+        CheckFailed: a file of it is missing, altered or foreign.
+    """
+    from config.errors import ArtifactError, CheckFailed
+
+    try:
+        return registry.open(slot, version).manifest
+    except ArtifactError as error:
+        raise CheckFailed(f"refused: {error}") from error
+
+
+def _switched(slot: str, before: ActiveState, after: ActiveState, running: bool, as_json: bool) -> None:
+    old, new = before.slot(slot).active, after.slot(slot).active
+    when = "the running daemon adopts it before its next decision" if running else "it serves when the daemon starts"
+    _answer(slot, before, after, f"version {new} is active, before: {old or 'none'}; {when}", as_json)
+
+
+def _answer(slot: str, before: ActiveState, after: ActiveState, text: str, as_json: bool) -> None:
+    held, changed = after.slot(slot), after.generation != before.generation
     if as_json:
-        told: dict[str, Any] = {"slot": slot, "active": new.active, "previous": new.previous, "pinned": new.pinned}
-        say_json(told | {"generation": after.generation, "changed": after.generation != before.generation})
-        return
-    pinned = ", pinned" if new.pinned else ""
-    if after.generation == before.generation:
-        say(f"{slot}: nothing to change; version {new.active} is active{pinned}")
-        return
-    when = "the running daemon adopts it before its next decision" if running else "it counts from the daemon's next start"
-    say(f"{slot}: version {cell(new.active)} is active{pinned}, before: {cell(old.active)}; {when}")
+        told = {"slot": slot, "active": held.active, "previous": held.previous, "pinned": held.pinned}
+        say_json({**told, "generation": after.generation, "changed": changed})
+    else:
+        say(
+            f"{slot}: {text}"
+            if changed
+            else f"{slot}: nothing to change; version {held.active} is active{', pinned' if held.pinned else ''}"
+        )
 
 
 def _listed(info: VersionInfo) -> tuple[object, ...]:
     marks = [name for name, holds in (("active", info.active), ("previous", info.previous), ("pinned", info.pinned)) if holds]
-    figures = (info.metrics.get(name) for name in ("accuracy", "expectancy_r", "expectancy_lower_r"))
+    figures = (fixed(info.metrics.get(name), 3) for name in ("accuracy", "expectancy_r", "expectancy_lower_r"))
     return info.slot, info.version, " ".join(marks), minute(info.created), *figures, info.problem
 
 

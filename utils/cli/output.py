@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 Row = Sequence[object]
+
+_FIGURE = re.compile(r"[-+]?[\d,.]+|-")
 
 
 def say(text: str) -> None:
@@ -70,8 +73,8 @@ def plain_lines(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
 
 
 def numeric(columns: Sequence[str], rows: Sequence[Row]) -> list[bool]:
-    """Which columns hold numbers alone."""
-    return [all(row[i] is None or isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
+    """Which columns hold figures alone, or nothing."""
+    return [all(_FIGURE.fullmatch(cell(row[i])) for row in rows) for i in range(len(columns))]
 
 
 def cell(value: object) -> str:
@@ -99,6 +102,15 @@ def shortened(text: str, width: int = 100) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 3].rstrip()}..."
+
+
+def fixed(value: float | None, digits: int, sign: str = "") -> str | None:
+    """A figure with the same number of decimals in every row.
+
+    >>> fixed(-1.0, 2, "+"), fixed(None, 2)
+    ('-1.00', None)
+    """
+    return None if value is None else f"{value:{sign}.{digits}f}"
 
 
 def minute(stamp: object) -> str:

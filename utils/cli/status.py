@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from config.errors import StorageBusy, StorageError
 from utils.cli.journal import journal_of
 from utils.cli.models import registry_of
 from utils.cli.options import AccountOption, HomeOption, JsonOption, existing_home
@@ -27,9 +28,7 @@ def status(account: AccountOption = None, home: HomeOption = None, as_json: Json
     last, age = last_status(found)
     told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "heartbeat_age_seconds": age, "daemon": last}
     told["models"] = _active(registry_of(found, origin).state().slots)
-    if found.journal.is_file():
-        with journal_of(found.path, account) as reader:
-            told |= _journalled(reader)
+    told |= _journalled(found, account)
     say_json(told) if as_json else say_pairs(_lines(told))
 
 
@@ -50,10 +49,17 @@ def _active(slots: Mapping[str, Any]) -> dict[str, int]:
     return {name: slot.active for name, slot in sorted(slots.items()) if slot.active is not None}
 
 
-def _journalled(reader: JournalReader) -> dict[str, Any]:
-    day = _day(reader)
-    stats = asdict(reader.get_daily_stats(day)) if day is not None else None
-    return {"account": reader.account, "mode": reader.mode, "day": stats, "open": reader.trades(1_000, open_only=True)}
+def _journalled(home: Home, account: str | None) -> dict[str, Any]:
+    """What the journal says; a journal that cannot be read does not hide the rest."""
+    if not home.journal.is_file():
+        return {"journal": "none yet"}
+    try:
+        with journal_of(home.path, account) as reader:
+            day = _day(reader)
+            stats = asdict(reader.get_daily_stats(day)) if day is not None else None
+            return {"account": reader.account, "mode": reader.mode, "day": stats, "open": reader.trades(1_000, open_only=True)}
+    except (StorageError, StorageBusy) as error:
+        return {"journal": str(error)}
 
 
 def _day(reader: JournalReader) -> date | None:
@@ -74,7 +80,7 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
         lines |= {
             "trading": last["trading"],
             "time": minute(last["at"]),
-            "decision": f"{minute(last['last_bar'])} {last['last_decision'] or ''}",
+            "decision": f"{minute(last['last_bar'])} {last['last_decision']}" if last["last_bar"] else "none yet",
             "training": last["training"] or "idle",
             "due": ", ".join(f"{job} {minute(due)}" for job, due in last["due"].items()),
             "jobs": "; ".join(f"{job} {outcome}" for job, outcome in last["jobs"].items()) or "none yet",
@@ -100,8 +106,8 @@ def _ago(seconds: float | None) -> str:
 
 
 def _journal_lines(told: Mapping[str, Any]) -> dict[str, object]:
-    if "account" not in told:
-        return {"journal": "none yet"}
+    if "journal" in told:
+        return {"journal": told["journal"]}
     lines: dict[str, object] = {"account": f"{told['account']} {told['mode']}".strip()}
     day = told["day"]
     if day is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from market_data.bars import RATES_DTYPE, Capabilities, Timeframe, bars_from_rates
-from strategy.features import ALWAYS, FAMILIES, SPREAD, VOLUME, WARMUP, atr, compute, families, row_hash, schema_for, sequence_schema
+from strategy.features import ALWAYS, FAMILIES, SPREAD, VOLUME, WARMUP, atr, compute, families, mirror, row_hash, schema_for, sequence_schema
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
 
@@ -264,3 +264,31 @@ def test_a_change_of_clock_hides_no_look_ahead():
     assert leaking(columns_of, flow, (200, 400, 800)) == set()
     autumn = market(2_500, start=datetime(2024, 11, 1, 10, tzinfo=UTC))
     assert remembering(columns_of, autumn, (300, 1_500), WARMUP) == set()
+
+
+# --- the mirrored market ----------------------------------------------------------------------
+
+
+def _upside_down(bars):
+    """Every price reflected; what was a high is a low."""
+    level = 2.5
+    return replace(bars, open=level - bars.open, high=level - bars.low, low=level - bars.high, close=level - bars.close)
+
+
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_mirrored_features_are_the_features_of_the_mirrored_market(images, column):
+    turned, computed = images
+    index = SCHEMA.names.index(column)
+    np.testing.assert_allclose(turned[:, index], computed[:, index], rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def images():
+    flow = market(1_500)
+    return mirror(compute(flow, SCHEMA).values, SCHEMA), compute(_upside_down(flow), SCHEMA).values
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, sequence_schema(ALL)])
+def test_a_mirror_of_the_mirror_is_the_market(schema):
+    values = compute(market(400), schema).values
+    np.testing.assert_array_equal(mirror(mirror(values, schema), schema), values)

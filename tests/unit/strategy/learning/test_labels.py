@@ -1,0 +1,199 @@
+"""Labels against what the simulated broker pays, and the cases that a glance can check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from execution.exits import ExitPolicy
+from execution.simulated import default_spec
+from strategy.learning.labels import FLAT, LONG, SHORT, Costs, label
+from tests.fakes_simulated import all_deals, flat, make_bars, make_terminal, order
+
+HORIZON = 8
+POLICY = ExitPolicy(sl_atr=1.5, tp_atr=2.0, min_stop_costs=5.0, horizon=HORIZON)
+COMMISSION = 3.5
+POINT = 1e-5
+MAX_AGE = 2.0
+
+
+def _rough_market(count=150, seed=3):
+    """Bars with gaps between them, missing minutes, wide bars and a spread that varies, all in whole points."""
+    rng = np.random.default_rng(seed)
+    moves = rng.integers(-60, 61, count)
+    gaps = np.where(rng.random(count) < 0.2, rng.integers(-250, 251, count), 0)
+    close = 110_000 + np.cumsum(moves + gaps)
+    opened = close - moves
+    high = np.maximum(opened, close) + rng.integers(0, 60, count)
+    low = np.minimum(opened, close) - rng.integers(0, 60, count)
+    rows = np.round(np.column_stack([opened, high, low, close]) * POINT, 5)
+    minutes = np.cumsum(np.where(rng.random(count) < 0.08, 4, 1))
+    bars = make_bars(rows, minutes=minutes)
+    return replace(bars, spread=rng.choice([2.0, 5.0, 8.0, 11.0], count))
+
+
+def _ranges(count, seed=4):
+    """ATR for which every stop and target is a whole number of points, as they are for the spreads above: the broker takes no others."""
+    return np.random.default_rng(seed).choice([40, 60, 100], count) * POINT
+
+
+def _costs(bars):
+    return Costs(bars.spread * POINT, 2 * COMMISSION / default_spec("EURUSD").risk_per_lot(1.0), 0.0)
+
+
+def _trade_every_bar(bars, stops):
+    """Sends a long and a short at every open, closes what is open after the horizon; (row, side) -> R."""
+    terminal = make_terminal(bars, balance=1e9, commission_per_lot=COMMISSION)
+    tickets = {}
+    for at in range(1, len(bars)):
+        _close_what_is_due(terminal, tickets, at)
+        if not np.isnan(stops[at - 1]):
+            for side in (1, -1):
+                tickets[_open(terminal, side, stops[at - 1])] = (at - 1, side)
+        terminal.advance()
+    return _results(terminal, tickets, stops)
+
+
+def _open(terminal, side, stop):
+    tick = terminal.symbol_info_tick("EURUSD")
+    entry = tick.ask if side > 0 else tick.bid
+    sl, tp = round(entry - side * stop, 5), round(entry + side * POLICY.target_distance(stop), 5)
+    result = order(terminal, "buy" if side > 0 else "sell", sl=sl, tp=tp)
+    assert result.retcode == terminal.TRADE_RETCODE_DONE, result
+    return result.order
+
+
+def _close_what_is_due(terminal, tickets, at):
+    for position in terminal.positions_get():
+        row, side = tickets[position.ticket]
+        if at == row + HORIZON + 1:
+            order(terminal, "sell" if side > 0 else "buy", position=position.ticket)
+
+
+def _results(terminal, tickets, stops):
+    money = dict.fromkeys(tickets, 0.0)
+    closed = set()
+    for deal in all_deals(terminal):
+        if deal.position_id in money:
+            money[deal.position_id] += deal.profit + deal.commission
+            closed |= {deal.position_id} if deal.entry == terminal.DEAL_ENTRY_OUT else set()
+    return {tickets[ticket]: value / (stops[tickets[ticket][0]] * 100_000) for ticket, value in money.items() if ticket in closed}
+
+
+def test_labels_are_what_the_simulated_broker_pays():
+    bars = _rough_market()
+    atr, costs = _ranges(len(bars)), _costs(_rough_market())
+    labels = label(bars, atr, costs, POLICY, MAX_AGE)
+    stops = np.append(POLICY.stop_distance(atr[:-1], costs.spread[1:] + costs.commission, 0.0), np.nan)
+    paid = _trade_every_bar(bars, stops)
+    rows = np.flatnonzero(labels.known)
+    assert len(rows) > 110
+    for row in rows:
+        assert labels.r_long[row] == pytest.approx(paid[row, 1], abs=1e-6), f"long of row {row}"
+        assert labels.r_short[row] == pytest.approx(paid[row, -1], abs=1e-6), f"short of row {row}"
+    # The market holds every kind of end: both sides, time exits, gaps beyond a barrier.
+    assert set(labels.kind[rows]) == {FLAT, LONG, SHORT}
+    beyond = (labels.r_long[rows] < -1.2) | (labels.r_long[rows] > 1.5)
+    assert beyond.sum() > 5
+    assert (np.abs(labels.r_long[rows]) < 0.7).sum() > 5
+
+
+# --- cases for the eye ------------------------------------------------------------------------
+
+
+def _label_of(rows, *, spread=10.0, atr=0.0010, policy=POLICY, commission=0.0):
+    """Label of a trade decided on the first bar; `rows` are the bars after it."""
+    bars = make_bars([*flat(1.1), *rows, *flat(rows[-1][3], HORIZON + 1 - len(rows))], spread=spread)
+    found = label(bars, np.full(len(bars), atr), Costs(bars.spread * POINT, commission, 0.0), policy, MAX_AGE)
+    assert found.known.tolist() == [True] + [False] * (len(bars) - 1)
+    return found.kind[0], found.r_long[0], found.r_short[0], found.forward[0]
+
+
+def test_a_quiet_market_costs_the_spread():
+    assert _label_of(flat(1.1)) == pytest.approx((FLAT, -1 / 15, -1 / 15, 0.0))
+
+
+def test_commission_comes_off_both_sides():
+    assert _label_of(flat(1.1), commission=0.0003)[1:3] == pytest.approx((-4 / 20, -4 / 20))
+
+
+def test_a_long_pays_at_its_target_on_the_bid():
+    kind, long, short, forward = _label_of([(1.1, 1.1021, 1.1, 1.1)])
+    assert (kind, long) == (LONG, pytest.approx(2.0 / 1.5))
+    assert short == pytest.approx(-1.0)  # the ask went 0.0022 up, beyond its stop
+    assert forward == pytest.approx(0.0)
+    assert _label_of([(1.1, 1.10209, 1.1, 1.1)])[0] == FLAT
+
+
+def test_a_short_pays_at_its_target_on_the_ask():
+    assert _label_of([(1.1, 1.1, 1.0979, 1.1)])[0] == SHORT
+    assert _label_of([(1.1, 1.1, 1.09791, 1.1)])[0] == FLAT
+
+
+def test_both_barriers_in_one_bar_are_the_stop():
+    assert _label_of([(1.1, 1.12, 1.08, 1.1)])[:3] == pytest.approx((FLAT, -1.0, -1.0))
+
+
+def test_an_open_beyond_the_stop_loses_more_than_one_r():
+    assert _label_of([(1.1, 1.1, 1.1, 1.1), (1.0951, 1.0951, 1.0951, 1.0951)])[1] == pytest.approx(-5.0 / 1.5)
+
+
+def test_an_open_beyond_the_target_pays_the_open_even_if_the_stop_follows_in_that_bar():
+    kind, long, *_ = _label_of([(1.1, 1.1, 1.1, 1.1), (1.1041, 1.1041, 1.08, 1.08)])
+    assert (kind, long) == (LONG, pytest.approx(4.0 / 1.5))
+
+
+def test_targets_nearer_than_stops_that_are_both_hit_in_one_bar_are_flat():
+    near = ExitPolicy(sl_atr=4.0, tp_atr=1.0, min_stop_costs=0.0, horizon=HORIZON)
+    kind, long, short, _ = _label_of([(1.1, 1.102, 1.098, 1.1)], policy=near, spread=0.0)
+    assert (kind, long, short) == (FLAT, pytest.approx(0.25), pytest.approx(0.25))
+
+
+def test_what_is_open_after_the_horizon_leaves_at_the_next_open():
+    rows = [*flat(1.1, HORIZON), (1.1005, 1.3, 1.0, 1.1005)]
+    kind, long, short, forward = _label_of(rows)
+    assert kind == FLAT
+    assert (long, short) == (pytest.approx(0.4 / 1.5), pytest.approx(-0.6 / 1.5))
+    assert forward == pytest.approx(0.5)
+
+
+def test_the_spread_of_the_exit_bar_counts_for_a_short():
+    bars = make_bars(flat(1.1, HORIZON + 2), spread=10.0)
+    bars.spread[-1] = 50.0
+    found = label(bars, np.full(len(bars), 0.001), Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE)
+    assert found.r_short[0] == pytest.approx(-5.0 / 15)
+    assert found.r_long[0] == pytest.approx(-1.0 / 15)
+
+
+def test_a_late_entry_is_unknown():
+    """The loop would veto the bar as stale."""
+    for pause, known in ((1, True), (2, True), (3, False)):
+        bars = make_bars(flat(1.1, HORIZON + 2), minutes=[0, *range(pause, pause + HORIZON + 1)])
+        found = label(bars, np.full(len(bars), 0.001), Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE)
+        assert found.known[0] == known
+        assert np.isnan(found.r_long[0]) != known
+
+
+def test_rows_without_a_range_or_a_future_are_unknown():
+    bars = make_bars(flat(1.1, 20))
+    atr = np.full(20, 0.001)
+    atr[[2, 3]] = 0.0, np.nan
+    found = label(bars, atr, Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE)
+    assert np.flatnonzero(~found.known).tolist() == [2, 3, *range(20 - HORIZON - 1, 20)]
+    assert (found.end[~found.known] == np.iinfo(np.int64).max).all()
+    assert found.end[0] == bars.time[HORIZON + 1]
+
+
+def test_too_short_a_history_knows_nothing():
+    bars = make_bars(flat(1.1, HORIZON + 1))
+    assert not label(bars, np.full(len(bars), 0.001), Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE).known.any()
+
+
+def test_the_least_stop_of_the_broker_widens_stop_and_target():
+    bars = make_bars([*flat(1.1), (1.1, 1.1029, 1.1, 1.1), *flat(1.1, HORIZON)])
+    ranges = np.full(len(bars), 0.001)
+    free = label(bars, ranges, Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE)
+    held = label(bars, ranges, Costs(bars.spread * POINT, 0.0, 0.0030), POLICY, MAX_AGE)
+    assert (free.kind[0], held.kind[0]) == (LONG, FLAT)

@@ -1,0 +1,452 @@
+"""The trade desk with its position book, against a broker that answers as told."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from config.errors import StorageBusy
+from config.settings import RiskSettings
+from execution.exits import ExitPolicy
+from execution.orders import OrderState, Side
+from execution.risk import RiskGate, TradingState
+from market_data.clock import ManualClock
+from strategy.position_book import GIVE_UP
+from strategy.trade_desk import TradeDesk
+from tests.fakes_daemon import FEE, MINUTE, MONDAY, FakeBroker, a_decision, bars_until
+from tests.fakes_recorder import ListRecorder
+
+POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
+
+
+class Case:
+    """A desk, its broker, its ledger and the clock that all of them read."""
+
+    def __init__(self, start=MONDAY, sends=True, **risk):
+        self.clock = ManualClock(start)
+        self.broker, self.ledger = FakeBroker(self.clock), ListRecorder(self.clock)
+        self.risk, self.sends = RiskSettings(**{"cooldown_bars": 0, **risk}), sends
+        self.desk = self.restart()
+
+    def restart(self):
+        """A new desk over the same broker and journal: what a crash leaves."""
+        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends)
+        self.desk.start(self.clock.now())
+        return self.desk
+
+    def pass_time(self, by=MINUTE):
+        self.clock.set(self.clock.now() + by)
+        self.desk.settle(self.clock.now())
+
+    def enter(self, side=Side.LONG):
+        bars = bars_until(self.clock.now())
+        return self.desk.enter(a_decision(bars, side), bars, self.clock.now())
+
+    def manage(self):
+        self.desk.manage("EURUSD", bars_until(self.clock.now()), self.clock.now())
+
+    def states(self, key):
+        return [result.state for _, result in self.ledger.states[key]]
+
+    @property
+    def trade(self):
+        (entry,) = self.ledger.entries.values()
+        return entry
+
+    @property
+    def closed(self):
+        (done,) = self.ledger.closed.values()
+        return done
+
+
+@pytest.fixture
+def case():
+    return Case()
+
+
+class TestEntries:
+    def test_a_filled_entry_is_a_trade_with_its_risk_and_its_models(self, case):
+        outcome = case.enter()
+        entry = case.trade
+        assert (outcome.action, outcome.order_key) == ("sent", entry.order_key)
+        assert entry.bar_time == MONDAY - MINUTE
+        assert (entry.versions, entry.expected_r, entry.reason) == ({"scalper": 3}, 0.25, "2 of 2 long")
+        # One R: half a percent of 10,000, in whole steps of 0.01 lot.
+        loss_per_lot = (1.1001 - entry.sl) * 100_000 + 2 * FEE
+        assert entry.risk_money == pytest.approx(entry.volume * loss_per_lot)
+        assert 50 - loss_per_lot / 100 < entry.risk_money <= 50
+        assert case.desk.open_trades == (entry,)
+        assert [deal.entry for deal in case.ledger.recorded_deals.values()] == ["in"]
+
+    def test_the_intent_is_on_record_before_the_order_is_sent(self, case):
+        seen = []
+        case.broker.on_send = lambda intent: seen.append(case.states(intent.key))
+        case.enter()
+        assert seen == [[OrderState.INTENDED]]
+
+    @pytest.mark.parametrize("side", list(Side))
+    def test_the_stop_is_behind_the_entry_and_the_target_before_it(self, case, side):
+        case.enter(side)
+        (intent,) = case.broker.sent
+        assert (intent.side, intent.magic, intent.deviation) == (side, case.broker.magic, case.broker.deviation)
+        assert (intent.price - intent.sl) * side > 0 < (intent.tp - intent.price) * side
+
+    def test_a_partial_fill_is_a_smaller_trade_at_smaller_risk(self, case):
+        case.broker.answers.append("half")
+        case.enter()
+        (intent,) = case.broker.sent
+        assert case.trade.volume == intent.volume / 2
+        assert case.trade.risk_money == pytest.approx(case.ledger.plans[intent.key].risk_money / 2)
+        assert case.states(intent.key)[-1] is OrderState.PARTIAL
+
+    def test_a_refused_order_leaves_nothing_behind(self, case):
+        case.broker.answers.append("refuse")
+        assert case.enter().action == "rejected"
+        assert not case.ledger.entries
+        case.pass_time()
+        assert case.enter().action == "sent"
+
+    @pytest.mark.parametrize("function", ["account", "spec", "quote", "positions", "profit_per_lot"])
+    def test_a_terminal_that_does_not_answer_is_a_denial(self, case, function):
+        case.broker.failing.add(function)
+        outcome = case.enter()
+        assert outcome.action == "denied"
+        assert f"terminal: {function}" in outcome.detail
+        assert not case.broker.sent
+
+    def test_a_symbol_that_is_still_loading_is_a_denial(self, case):
+        case.broker.known_spec = replace(case.broker.known_spec, tick_value_loss=0.0)
+        assert case.enter().action == "denied"
+
+    def test_paper_sends_nothing_and_says_what_it_would_have_sent(self):
+        case = Case(sends=False)
+        outcome = case.enter()
+        assert outcome.action == "denied"
+        assert outcome.detail.startswith("dry_run: TRADE_MODE=paper")
+        assert not case.broker.sent
+        assert not case.ledger.intents
+
+    def test_paper_neither_adopts_nor_closes_what_a_live_run_left_open(self):
+        case = Case(sends=False)
+        case.broker.open()
+        case.restart()
+        for _ in range(POLICY.horizon + 2):
+            case.pass_time()
+            case.manage()
+        assert case.desk.open_trades == ()
+        assert not case.broker.sent
+
+    def test_a_bar_has_one_order_also_after_a_restart(self, case):
+        first = case.enter()
+        case.restart()
+        again = case.enter()
+        assert (again.action, again.order_key) == ("recovered", first.order_key)
+        assert len(case.broker.sent) == 1
+
+    @pytest.mark.parametrize(("paused", "state"), [(True, TradingState.ACTIVE), (False, TradingState.REDUCING)])
+    def test_a_pause_and_an_error_both_stop_entries(self, case, paused, state):
+        case.desk.paused, case.desk.state = paused, state
+        assert case.enter().detail == "trading_state: the daemon is reducing"
+
+    def test_a_halt_is_not_hidden_by_a_pause(self, case):
+        case.desk.paused, case.desk.state = True, TradingState.HALTED
+        assert case.desk.trading is TradingState.HALTED
+
+
+class TestUnknownOutcomes:
+    def test_an_unknown_order_is_never_sent_again_and_blocks_entries(self, case):
+        case.broker.answers.append("silent")
+        case.broker.hidden = True
+        assert case.enter().action == "unknown"
+        for _ in range(3):
+            case.pass_time()
+            assert case.enter().detail.startswith("unresolved_order: 1 orders on EURUSD")
+        assert len(case.broker.sent) == 1
+        assert case.desk.open_trades == ()
+
+    def test_an_unknown_order_that_the_venue_filled_becomes_its_trade(self, case):
+        case.broker.answers.append("silent")
+        case.broker.hidden = True
+        key = case.enter().order_key
+        case.pass_time()
+        case.broker.hidden = False
+        case.pass_time()
+        assert case.states(key) == [OrderState.INTENDED, OrderState.UNKNOWN, OrderState.FILLED]
+        assert (case.trade.order_key, case.trade.versions) == (key, {"scalper": 3})
+        assert case.trade.risk_money > 0
+
+    def test_an_order_without_a_trace_is_given_up_by_the_clock(self, case):
+        case.broker.answers.append("lost")
+        key = case.enter().order_key
+        case.pass_time(GIVE_UP - timedelta(seconds=1))
+        assert case.states(key)[-1] is OrderState.UNKNOWN
+        case.pass_time(timedelta(seconds=1))
+        assert case.states(key)[-1] is OrderState.NOT_SENT
+        assert case.enter().action == "sent"
+
+    def test_a_search_that_fails_proves_nothing(self, case):
+        case.broker.answers.append("lost")
+        key = case.enter().order_key
+        case.broker.failing.add("find")
+        case.pass_time(2 * GIVE_UP)
+        assert case.states(key)[-1] is OrderState.UNKNOWN
+
+    def test_a_fill_whose_position_cannot_be_read_is_still_a_trade(self, case):
+        case.broker.on_send = lambda intent: case.broker.failing.update({"positions", "deals_of"})
+        assert case.enter().action == "sent"
+        assert case.trade.ticket in case.broker.held
+        case.broker.failing.clear()
+        case.broker.end(case.trade.ticket, "tp", 1.101)
+        case.pass_time()
+        assert case.closed.exit.reason == "target"
+        assert len(case.ledger.recorded_deals) == 2
+
+    def test_an_order_that_the_journal_could_not_follow_is_looked_for(self, case, monkeypatch):
+        def busy(key, result):
+            raise StorageBusy("journal.db: locked")
+
+        monkeypatch.setattr(case.ledger, "record_order", busy)
+        with pytest.raises(StorageBusy):
+            case.enter()
+        monkeypatch.undo()
+        case.pass_time(timedelta(seconds=1))
+        assert case.trade.versions == {"scalper": 3}
+        assert len(case.broker.sent) == 1
+
+
+class TestRestart:
+    def test_an_intent_that_was_never_sent_is_given_up_late_and_not_at_the_first_look(self, case, monkeypatch):
+        monkeypatch.setattr(case.broker, "send", _crash)
+        with pytest.raises(Crash):
+            case.enter()
+        (key,) = case.ledger.intents
+        monkeypatch.undo()
+        case.clock.set(MONDAY + timedelta(hours=3))
+        case.restart()
+        assert case.states(key)[-1] is OrderState.INTENDED  # history may come late: the terminal has just started
+        assert case.enter().detail.startswith("unresolved_order")
+        case.pass_time(GIVE_UP)
+        assert case.states(key)[-1] is OrderState.NOT_SENT
+        assert not case.broker.sent
+
+    @pytest.mark.parametrize("where", ["record_order", "log_entry"])
+    @pytest.mark.parametrize("still_open", [True, False])
+    def test_a_crash_after_the_send_loses_nothing_of_the_trade(self, case, monkeypatch, where, still_open):
+        whole = Case()
+        whole.enter()
+        monkeypatch.setattr(case.ledger, where, _crash)
+        with pytest.raises(Crash):
+            case.enter()
+        monkeypatch.undo()
+        (ticket,) = case.broker.held
+        if not still_open:
+            case.broker.end(ticket, "sl", whole.trade.sl)
+        case.clock.set(MONDAY + MINUTE)
+        case.restart()
+        assert case.trade == whole.trade
+        assert case.trade.risk_money > 0
+        if not still_open:
+            assert case.closed.exit.reason == "stop"
+            assert case.closed.r_multiple == pytest.approx(-1.0, abs=0.2)
+        assert {d.ticket for d in case.broker.deals} == set(case.ledger.recorded_deals)
+
+    @pytest.mark.parametrize("where", ["record_order", "log_exit"])
+    def test_a_crash_while_closing_keeps_the_reason(self, case, monkeypatch, where):
+        case.enter()
+        case.clock.set(MONDAY + POLICY.horizon * MINUTE)
+        monkeypatch.setattr(case.ledger, where, _crash)
+        with pytest.raises(Crash):
+            case.manage()
+        monkeypatch.undo()
+        case.restart()
+        assert case.closed.exit.reason == "time"
+        assert len(case.broker.sent) == 2
+        assert {d.ticket for d in case.broker.deals} == set(case.ledger.recorded_deals)
+
+    def test_deals_that_a_crash_cut_off_are_completed(self, case, monkeypatch):
+        monkeypatch.setattr(case.ledger, "record_deal", _crash)
+        with pytest.raises(Crash):
+            case.enter()
+        monkeypatch.undo()
+        assert not case.ledger.recorded_deals
+        case.restart()
+        assert len(case.ledger.recorded_deals) == 1
+
+    def test_a_position_of_ours_that_nobody_planned_is_adopted(self, case):
+        ticket = case.broker.open(volume=0.5, sl=1.099)
+        case.restart()
+        assert (case.trade.ticket, case.trade.reason, case.trade.versions) == (ticket, "adopted", {})
+        assert case.trade.risk_money == pytest.approx(0.5 * 0.001 * 100_000)
+
+    def test_an_adopted_position_whose_risk_cannot_be_computed_does_not_stop_the_daemon(self, case):
+        case.broker.open()
+        case.broker.failing.add("profit_per_lot")
+        case.restart()
+        assert case.trade.risk_money == 0.0
+
+    def test_an_adopted_position_gets_its_plan_back_by_the_order_ticket(self, case):
+        """A broker may overwrite the comment that carries our key."""
+        planned = case.enter()
+        ticket = case.trade.ticket
+        case.broker.held[ticket] = replace(case.broker.held[ticket], comment="[partner]")
+        case.ledger.entries.clear()
+        case.restart()
+        assert (case.trade.order_key, case.trade.versions) == (planned.order_key, {"scalper": 3})
+
+    def test_a_close_while_the_daemon_was_away_is_journalled(self, case):
+        case.enter()
+        case.broker.end(case.trade.ticket, "tp", case.trade.tp)
+        case.clock.set(MONDAY + timedelta(hours=2))
+        case.restart()
+        assert case.closed.exit.reason == "target"
+        assert case.desk.open_trades == ()
+
+
+class TestExits:
+    def test_the_time_exit_comes_exactly_at_the_horizon(self, case):
+        case.enter()
+        for bars in range(1, POLICY.horizon):
+            case.pass_time()
+            case.manage()
+            assert len(case.broker.sent) == 1, f"closed after {bars} bars"
+        case.pass_time()
+        case.manage()
+        exit_ = case.broker.sent[1]
+        assert (exit_.purpose, exit_.position, exit_.reason) == ("exit", case.trade.ticket, "time")
+        assert (case.closed.exit.reason, case.closed.exit.closed) == ("time", MONDAY + POLICY.horizon * MINUTE)
+
+    @pytest.mark.parametrize(("reason", "told"), [("sl", "stop"), ("tp", "target"), ("so", "stop_out"), ("client", "manual")])
+    def test_the_reason_is_the_brokers(self, case, reason, told):
+        case.enter()
+        case.broker.end(case.trade.ticket, reason, 1.1)
+        case.pass_time()
+        assert case.closed.exit.reason == told
+
+    def test_r_counts_the_commission_of_both_sides(self, case):
+        case.enter()
+        entry = case.trade
+        case.broker.end(entry.ticket, "sl", entry.sl)
+        case.pass_time()
+        done = case.closed
+        assert done.exit.commission == pytest.approx(-2 * FEE * entry.volume)
+        assert done.exit.net == pytest.approx(done.exit.gross + done.exit.commission)
+        assert done.r_multiple == pytest.approx(done.exit.net / entry.risk_money)
+
+    def test_a_close_waits_for_its_deals(self, case):
+        case.enter()
+        case.broker.late.add(case.trade.ticket)
+        case.broker.end(case.trade.ticket, "tp", 1.102)
+        case.pass_time()
+        assert not case.ledger.closed
+        case.broker.late.clear()
+        case.pass_time()
+        assert case.closed.exit.reason == "target"
+
+    def test_a_part_that_somebody_closed_leaves_the_rest_to_us(self, case):
+        case.enter()
+        entry = case.trade
+        case.broker.end(entry.ticket, "client", 1.1, entry.volume / 2)
+        case.clock.set(MONDAY + POLICY.horizon * MINUTE)
+        case.manage()
+        assert case.broker.sent[1].volume == entry.volume / 2
+        assert case.closed.exit.reason == "time"
+        assert len(case.ledger.recorded_deals) == 3
+
+    def test_a_close_of_unknown_outcome_is_not_sent_again_while_it_is_looked_for(self, case):
+        case.enter()
+        case.broker.answers.append("lost")
+        case.clock.set(MONDAY + POLICY.horizon * MINUTE)
+        case.manage()
+        case.pass_time()
+        case.manage()
+        assert len(case.broker.sent) == 2
+        case.pass_time(GIVE_UP)
+        case.manage()
+        assert len(case.broker.sent) == 3
+        assert case.closed.exit.reason == "time"
+
+    def test_a_refused_close_is_tried_again_on_the_next_bar(self, case):
+        case.enter()
+        case.broker.answers.append("refuse")
+        case.clock.set(MONDAY + POLICY.horizon * MINUTE)
+        case.manage()
+        case.desk.close(case.trade, "command", case.clock.now())  # at the same instant: not twice
+        assert len(case.broker.sent) == 2
+        case.pass_time()
+        case.manage()
+        assert case.closed.exit.reason == "time"
+
+    def test_a_position_that_is_gone_is_not_closed_again(self, case):
+        case.enter()
+        entry = case.trade
+        case.broker.end(entry.ticket, "tp", 1.102)
+        case.desk.close(entry, "command", case.clock.now())
+        assert len(case.broker.sent) == 1
+
+
+class TestDayAndLosses:
+    def test_the_day_begins_at_five_in_new_york(self):
+        before = MONDAY.replace(hour=21, minute=50)  # 16:50 in New York
+        case = Case(start=before, daily_loss_percent=1.0)
+        case.broker.balance = 9_800.0
+        case.pass_time()
+        assert case.enter().detail.startswith("daily_loss: 2.00 %")
+        case.clock.set(before + timedelta(minutes=10))
+        case.pass_time(timedelta(0))
+        assert case.enter().action == "sent"
+
+    def test_the_days_opening_equity_survives_a_restart(self):
+        case = Case(daily_loss_percent=1.0)
+        case.broker.balance = 9_800.0
+        case.clock.set(MONDAY + timedelta(hours=2))
+        case.restart()
+        assert case.enter().detail.startswith("daily_loss: 2.00 % of the day's opening equity 10000.00")
+
+    def test_equity_is_noted_once_an_hour_and_at_the_days_opening(self):
+        case = Case(start=MONDAY.replace(hour=20, minute=30))
+        for _ in range(100):
+            case.pass_time()
+        assert [at.hour for at in case.ledger.equities] == [20, 21, 22]
+
+    def test_a_loss_is_followed_by_a_cool_down_also_over_a_restart(self):
+        case = Case(cooldown_bars=3)
+        case.enter()
+        case.broker.end(case.trade.ticket, "sl", 1.099)
+        case.pass_time()
+        assert case.enter().detail.startswith("cooldown: 1 bars")
+        case.restart()
+        case.pass_time()
+        assert case.enter().detail.startswith("cooldown: 2 bars")
+        case.pass_time()
+        assert case.enter().action == "sent"
+
+    def test_a_trade_that_made_nothing_is_no_loss(self):
+        case = Case(cooldown_bars=3)
+        case.enter()
+        even = 1.1 + 2 * FEE / 100_000
+        case.broker.end(case.trade.ticket, "client", even)
+        case.pass_time()
+        assert case.closed.exit.net == pytest.approx(0.0, abs=1e-7)
+        assert case.enter().action == "sent"
+
+
+class Crash(BaseException):
+    """The process ended here."""
+
+
+def _crash(*arguments):
+    raise Crash
+
+
+def test_unknown_exit_that_was_filled_is_found_with_its_reason():
+    case = Case()
+    case.enter()
+    case.broker.answers.append("silent")
+    case.broker.hidden = True
+    case.clock.set(MONDAY + POLICY.horizon * MINUTE)
+    case.manage()
+    case.pass_time()
+    assert not case.ledger.closed  # its deals are there, but whose order made them is not known yet
+    case.broker.hidden = False
+    case.pass_time()
+    assert case.closed.exit.reason == "time"
