@@ -20,7 +20,7 @@ import talib
 
 from market_data.bars import Bars, Capabilities, FloatArray
 from market_data.clock import BrokerTime
-from strategy.predictor import FeatureSchema, FeatureWindow
+from strategy.predictor import FeatureSchema, FeatureWindow, Matrix
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""

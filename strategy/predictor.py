@@ -119,7 +119,8 @@ class Inference:
         logits -= logits.max(axis=1, keepdims=True)
         odds = np.exp(logits)
         odds /= odds.sum(axis=1, keepdims=True)
-        return forecasts_from_probabilities(odds[:, 1], odds[:, 2], self.payoff)
+        # Rounding may lift a sum to a hair above 1, which no pair of probabilities has.
+        return forecasts_from_probabilities(odds[:, 1], np.minimum(odds[:, 2], 1.0 - odds[:, 1]), self.payoff)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ class AutoTrainer:
         self._finished = threading.Condition()
         self._thread: threading.Thread | None = None
         self._first = clock.now() + timedelta(seconds=training.start_grace_seconds)
+        self._asked = clock.now()
         self._passes = 0
         self._held: dict[str, int] = {}
         self._status = TrainerStatus("", {}, {})
@@ -188,6 +189,7 @@ class AutoTrainer:
         """The loop's call before it decides: takes over swaps; in lockstep also waits for due jobs."""
         self._passes += 1
         if self._anything_due(now):
+            self._asked = now
             self._wake.set()
             if self._lockstep:
                 self._wait_for_jobs(now)
@@ -208,7 +210,6 @@ class AutoTrainer:
 
     def _run(self) -> None:
         while not self._cancel.is_set():
-            # A replay acts on the loop's word alone: a timer would make two replays differ.
             self._wake.wait(timeout=None if self._lockstep else 1.0)
             self._wake.clear()
             try:
@@ -220,8 +221,11 @@ class AutoTrainer:
                 self._cancel.wait(RETRY_SECONDS)
 
     def _run_due(self) -> None:
+        # A replay goes by the loop's word alone, read once: the clock may move on while this looks at
+        # the other jobs, and what then happened first would be chance.
+        asked = self._asked
         for name in tuple(self._due):
-            now = self._clock.now()
+            now = asked if self._lockstep else self._clock.now()
             if self._cancel.is_set():
                 return
             if self._due[name] <= now:
@@ -269,9 +273,8 @@ class AutoTrainer:
 
     def _train(self, spec: JobSpec) -> JobRun:
         seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
-        with self._server.publishing():
-            result = self._workshop.run(spec, seen, self._cancel)
-            self._serve(spec, result)
+        result = self._workshop.run(spec, seen, self._cancel)
+        self._serve(spec, result)
         self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
         now = self._clock.now()
         version = result.manifest.version if result.manifest is not None else 0
@@ -294,7 +297,7 @@ class AutoTrainer:
             if change.problem:
                 logger.warning("{}: {}", change.slot, change.problem)
                 self._chronicle.record_model_event(ModelEvent(self._clock.now(), change.slot, "refused", change.after, change.problem))
-            else:
+            if change.after != change.before:
                 logger.info("{}: version {} serves now, before: {}", change.slot, change.after or "none", change.before or "none")
 
     # --- due times and triggers -------------------------------------------------------------

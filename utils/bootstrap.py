@@ -153,6 +153,7 @@ class _Daemon:
             instrument=client.spec,
             registry=self.registry,
             now=self.terminal.clock.now,
+            publishing=self.server.publishing,
         )
         return AutoTrainer(
             workshop=workshop,

@@ -80,12 +80,12 @@ class Heartbeat:
         moment = self._wall.monotonic()
         if moment >= self._next_ear:
             self._next_ear = moment + LISTEN_SECONDS
-            self._listen(now)
+            self._listen(now, last)
         if moment >= self._next_beat:
             self._next_beat = moment + self._seconds
             self._beat(now, last)
 
-    def _listen(self, now: datetime) -> None:
+    def _listen(self, now: datetime, last: Decision | None) -> None:
         command = self._state.take("control.command")
         if command is None:
             return
@@ -97,7 +97,7 @@ class Heartbeat:
             logger.warning("control.command {!r} is unknown; known are pause, resume, stop, flatten", command)
             return
         logger.info("command {}: trading is {}", command, self._desk.trading.value)
-        self._next_beat = 0.0  # whoever asks for the status now sees the effect
+        self._state.set("status", self.snapshot(now, last))  # whoever asks for it now sees the effect
 
     def _pause(self, paused: bool) -> None:
         """Kept over restarts; a resume lifts a pause, not what an error has set."""

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -105,6 +105,7 @@ class Workshop:
         instrument: the symbol's specification.
         registry: where versions are published.
         now: the instant that dates a version.
+        publishing: held while a version is published, so that nobody loads it meanwhile.
     """
 
     settings: Settings
@@ -114,6 +115,7 @@ class Workshop:
     instrument: Callable[[str], SymbolSpec]
     registry: Registry
     now: Callable[[], datetime]
+    publishing: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult:
         """Trains, judges and, if the gate passes it, publishes one candidate.
@@ -273,7 +275,8 @@ class Workshop:
 
     def _publish(self, draft: Draft, files: Mapping[str, bytes], case: Case, report: GateReport) -> Manifest:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
-        return self.registry.publish(judged, files, check_bundle)
+        with self.publishing():
+            return self.registry.publish(judged, files, check_bundle)
 
 
 def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:

@@ -18,7 +18,9 @@ MAX_AGE = 2.0
 
 # Prices are whole numbers of points: sums are exact, so both sides of a comparison are the same.
 STEPS = st.integers(-12, 12)
-BARS = st.tuples(STEPS, st.sampled_from([0, 0, 0, -9, 15, 40, -40]), st.integers(0, 15), st.integers(0, 15), st.sampled_from([1, 1, 1, 1, 2, 3, 60]))
+BARS = st.tuples(
+    STEPS, st.sampled_from([0, 0, 0, -9, 15, 40, -40]), st.integers(0, 15), st.integers(0, 15), st.sampled_from([1, 1, 1, 1, 2, 3, 60])
+)
 
 
 @st.composite

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from utils.journal_queries import JournalReader
 
 
+PAUSED = "trading.paused"
+"""Where the daemon keeps that it is paused."""
+
+
 def status(account: AccountOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """What the daemon is doing, today's result, open trades."""
     from config.home import is_held
@@ -26,7 +30,8 @@ def status(account: AccountOption = None, home: HomeOption = None, as_json: Json
     found, origin = existing_home(home)
     running = is_held(found)
     last, age = last_status(found)
-    told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "heartbeat_age_seconds": age, "daemon": last}
+    told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "paused": _paused(found)}
+    told |= {"heartbeat_age_seconds": age, "daemon": last}
     told["models"] = _active(registry_of(found, origin).state().slots)
     told |= _journalled(found, account)
     say_json(told) if as_json else say_pairs(_lines(told))
@@ -43,6 +48,17 @@ def last_status(home: Home) -> tuple[dict[str, Any], float | None]:
     with closing(SharedState(home.shared_state, clock)) as state:
         at, told = state.get_last_update("status"), state.get("status", {})
     return told, round((clock.now() - at).total_seconds(), 1) if at is not None else None
+
+
+def _paused(home: Home) -> bool:
+    """A pause outlives the daemon that was told of it."""
+    from market_data.clock import SystemClock
+    from utils.shared_state import SharedState
+
+    if not home.shared_state.is_file():
+        return False
+    with closing(SharedState(home.shared_state, SystemClock())) as state:
+        return bool(state.get(PAUSED, False))
 
 
 def _active(slots: Mapping[str, Any]) -> dict[str, int]:
@@ -76,6 +92,8 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
     """Values by the heading under which people look for them."""
     last, age = told["daemon"], told["heartbeat_age_seconds"]
     lines: dict[str, object] = {"home": f"{told['home']} (prices: {told['origin']})", "daemon": _daemon(told["running"], last, age)}
+    if told["paused"]:
+        lines["paused"] = "no new entries until `resume`"
     if told["running"] and last:
         lines |= {
             "trading": last["trading"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import HomeError
-from config.home import hold_home, open_home, signing_key
+from config.home import bound_home, hold_home, is_held, open_home, signing_key
 
 REPOSITORY = Path(__file__).parents[3]
 HOLD = "import sys; from pathlib import Path; from config.home import *\nwith hold_home(open_home(Path(sys.argv[1]), 'synthetic')):\n print('held', flush=True); sys.stdin.read()"
@@ -165,3 +165,44 @@ def test_a_killed_holder_holds_no_longer(tmp_path):
         process.communicate()
     with hold_home(home):
         pass
+
+
+def test_a_bound_home_opens_with_its_own_origin(tmp_path):
+    open_home(tmp_path, "mt5:Demo/7")
+    home, origin = bound_home(tmp_path)
+    assert (home.path, origin) == (tmp_path.resolve(), "mt5:Demo/7")
+
+
+def test_opening_a_home_that_is_none_makes_nothing(tmp_path):
+    with pytest.raises(HomeError, match=r"no home in .*--home DIR"):
+        bound_home(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_is_held_exactly_while_somebody_holds_it(tmp_path):
+    home = open_home(tmp_path, "synthetic")
+    assert not is_held(home)
+    assert not home.lock_file.exists()
+    with hold_home(home):
+        assert is_held(home)
+    assert not is_held(home)
+
+
+def test_asking_whether_a_home_is_held_keeps_no_daemon_from_starting(tmp_path):
+    home = open_home(tmp_path, "synthetic")
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            is_held(home)
+
+    asker = threading.Thread(target=ask)
+    with hold_home(home):
+        asker.start()
+    try:
+        for _ in range(20):
+            with hold_home(home):
+                pass
+    finally:
+        done.set()
+        asker.join()

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from market_data.bars import RATES_DTYPE, Capabilities, Timeframe, bars_from_rates
-from strategy.features import ALWAYS, FAMILIES, SPREAD, VOLUME, WARMUP, atr, compute, families, mirror, row_hash, schema_for, sequence_schema
+from strategy.features import (
+    ALWAYS,
+    FAMILIES,
+    SPREAD,
+    VOLUME,
+    WARMUP,
+    atr,
+    compute,
+    families,
+    mirror,
+    row_hash,
+    schema_for,
+    sequence_schema,
+)
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
 
@@ -29,7 +42,9 @@ def bars():
     whole = market(1_600, start=datetime(2024, 3, 10, 12, tzinfo=UTC))
     keep = np.ones(len(whole), bool)
     keep[np.random.default_rng(0).choice(len(whole), 200, replace=False)] = False
-    kept = replace(whole, **{name: getattr(whole, name)[keep] for name in ("time", "open", "high", "low", "close", "tick_volume", "spread")})
+    kept = replace(
+        whole, **{name: getattr(whole, name)[keep] for name in ("time", "open", "high", "low", "close", "tick_volume", "spread")}
+    )
     kept.high[550] += 0.5
     return still(kept, 600, 900)
 

@@ -199,7 +199,9 @@ class TestFaults:
     @pytest.mark.parametrize("place", ["settle", "manage"])
     def test_trouble_in_position_management_is_forgotten_when_it_is_over(self, place):
         """A skipped pass in management must not turn a later error elsewhere into a halt."""
-        world = World(passes=4).fault(place, RetryError("busy"), 1).fault("tutor", ZeroDivisionError(), 2).fault("settle", RetryError(""), 2)
+        world = (
+            World(passes=4).fault(place, RetryError("busy"), 1).fault("tutor", ZeroDivisionError(), 2).fault("settle", RetryError(""), 2)
+        )
         world.fault("tutor", ZeroDivisionError(), 3)
         world.run()
         assert world.state is TradingState.REDUCING

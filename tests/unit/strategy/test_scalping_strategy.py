@@ -1,0 +1,209 @@
+"""Decisions: who may vote, who is silent and why, vetoes, versions, and a swap between two bars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from config.errors import ArtifactError, PredictionFailed
+from config.settings import FilterSettings
+from execution.orders import Side
+from strategy.active_models import ActiveModels
+from strategy.features import WARMUP, atr, compute, row_hash, schema_for, sequence_schema
+from strategy.predictor import BundleInfo, FeatureSchema, Forecast, Inference, newest_rows, require_schema
+from strategy.scalping_strategy import ScalpingStrategy, Scope, forecasts_of
+from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, market, still
+
+SCHEMA = schema_for(ALL)
+SCOPE = Scope("synthetic", "M1", POLICY.hash)
+LONG, SHORT = Forecast(0.6, 0.2, Side.LONG, 0.3), Forecast(0.2, 0.6, Side.SHORT, 0.3)
+
+
+@dataclass(frozen=True)
+class Saying:
+    """A predictor that reads its window as a real one does, and then says what it is told to."""
+
+    info: BundleInfo
+    inference: Inference
+    forecast: Forecast
+    fails: Exception | None = None
+
+    def predict(self, window):
+        require_schema(self.info.slot, self.info.schema, window.schema)
+        newest_rows(self.info.slot, window, self.info.rows)
+        if self.fails is not None:
+            raise self.fails
+        return self.forecast
+
+    def predict_many(self, values):
+        raise NotImplementedError
+
+
+def saying(forecast=LONG, *, slot="scalper", version=1, threshold=0.1, fails=None, schema=SCHEMA, **scope):
+    said = {"origin": "synthetic", "symbols": ("EURUSD",), "timeframe": "M1", "exit_hash": POLICY.hash, "rows": 1, **scope}
+    info = BundleInfo(slot=slot, version=version, kind="random_forest", schema=schema, **said)
+    return Saying(info, Inference(((0.0,) * 3,) * 3, (0.0,) * 3, EVEN_PAYOFF, threshold), forecast, fails)
+
+
+@pytest.fixture(scope="module")
+def bars():
+    return market(WARMUP + 70)
+
+
+def strategy_of(*predictors, min_votes=1):
+    models = ActiveModels({predictor.info.slot: predictor for predictor in predictors})
+    return models, ScalpingStrategy(models, FilterSettings(min_votes=min_votes), SCOPE, 2.0)
+
+
+def decide(strategy, bars, late=60):
+    return strategy.decide(bars, ALL, bars.opened_at(-1) + timedelta(seconds=late))
+
+
+def test_a_decision_names_what_it_rests_on(bars):
+    _, strategy = strategy_of(saying(version=7), saying(slot="xgboost", version=3))
+    decision = decide(strategy, bars)
+    assert (decision.symbol, decision.bar_time, decision.side) == ("EURUSD", bars.opened_at(-1), Side.LONG)
+    assert decision.versions == {"scalper": 7, "xgboost": 3}
+    assert decision.forecasts == {"scalper": LONG, "xgboost": LONG}
+    assert decision.absent == {}
+    assert decision.expected_r == pytest.approx(0.3)
+    assert decision.close == bars.close[-1]
+    assert decision.atr == pytest.approx(atr(bars)[-1])
+    assert decision.feature_hash == row_hash(compute(bars, SCHEMA))
+    assert decision.reason.startswith("2 of 2 models long")
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason"),
+    [
+        ({"origin": "mt5"}, "learned from mt5 prices, these are synthetic"),
+        ({"timeframe": "M5"}, "made for M5, not M1"),
+        ({"exit_hash": "0" * 12}, f"made for exit policy 000000000000, not {POLICY.hash}"),
+        ({"symbols": ("GBPUSD", "USDJPY")}, "made for GBPUSD, USDJPY, not EURUSD"),
+        ({"rows": 500}, "feature rows, 500 needed"),
+        ({"schema": FeatureSchema(("move_1", "oracle"))}, r"missing columns ['oracle']"),
+        ({"fails": PredictionFailed("the model gave a value that is not finite")}, "not finite"),
+        ({"fails": ArtifactError("scaler does not fit")}, "scaler does not fit"),
+    ],
+)
+def test_who_cannot_speak_is_absent_with_the_reason_and_the_others_go_on(bars, scope, reason):
+    _, strategy = strategy_of(saying(SHORT), saying(LONG, slot="xgboost", **scope))
+    decision = decide(strategy, bars)
+    assert set(decision.absent) == {"xgboost"}
+    assert reason in decision.absent["xgboost"]
+    assert set(decision.forecasts) == set(decision.versions) == {"scalper"}
+    assert decision.side is Side.SHORT
+    alone = decide(strategy_of(saying(LONG, slot="xgboost", **scope))[1], bars)
+    assert (alone.side, alone.forecasts, alone.expected_r) == (None, {}, 0.0)
+
+
+def test_a_silent_model_is_no_vote_of_one_half(bars):
+    """Two votes are needed: one long and one failure is not a side, whatever the failure might have said."""
+    broken = saying(LONG, slot="xgboost", fails=PredictionFailed("no"))
+    decision = decide(strategy_of(saying(LONG), broken, min_votes=2)[1], bars)
+    assert decision.side is None
+    assert "1 of 1 models long, 2 needed" in decision.reason
+
+
+def test_an_error_that_nobody_expects_is_not_hidden(bars):
+    _, strategy = strategy_of(saying(fails=ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        decide(strategy, bars)
+
+
+def test_without_models_the_reason_says_so(bars):
+    decision = decide(strategy_of()[1], bars)
+    assert (decision.side, decision.reason) == (None, "no model serves: none has passed the gate yet")
+
+
+def test_models_that_expect_too_little_stay_out(bars):
+    decision = decide(strategy_of(saying(threshold=0.31))[1], bars)
+    assert decision.side is None
+    assert decision.reason == "no model takes a side (best scalper 0.30 R, needs 0.31 R)"
+    assert decide(strategy_of(saying(threshold=0.3))[1], bars).side is Side.LONG
+
+
+def test_a_late_decision_is_vetoed_and_remembers_what_it_would_have_done(bars):
+    decision = decide(strategy_of(saying())[1], bars, late=121)
+    assert (decision.side, decision.expected_r) == (None, 0.0)
+    assert decision.reason == "veto: stale bar: opened 2.0 bar lengths ago, at most 2; was: 1 of 1 models long (expected 0.30 R)"
+    assert decision.forecasts == {"scalper": LONG}
+
+
+def test_a_blocked_hour_is_vetoed():
+    evening = market(1_400)  # from midnight UTC to 23:20, which is 18:20 in New York
+    rollover = evening.slice(0, int(np.searchsorted(evening.time, evening.time[0] + 22 * 3_600 + 1_800)) + 1)
+    decision = decide(strategy_of(saying())[1], rollover.tail(300))
+    assert decision.side is None
+    assert decision.reason.startswith("veto: blocked hour: 17:00")
+
+
+def test_no_veto_where_no_side_was_taken(bars):
+    decision = decide(strategy_of(saying(threshold=5.0))[1], bars, late=1_000)
+    assert decision.reason.startswith("no model takes a side")
+
+
+def test_a_market_that_stands_still_is_not_traded():
+    dead = still(market(400), 200, 400)
+    decision = decide(strategy_of(saying())[1], dead)
+    assert (decision.side, decision.atr) == (None, 0.0)
+    assert "missing values" in decision.absent["scalper"]
+
+
+def test_too_short_a_history_has_no_forecast(bars):
+    decision = decide(strategy_of(saying())[1], bars.tail(WARMUP))
+    assert decision.side is None
+    assert "missing values" in decision.absent["scalper"]
+
+
+def test_models_read_their_own_columns_of_one_window(bars):
+    few = saying(slot="lstm_EURUSD", schema=sequence_schema(ALL), rows=60)
+    decision = decide(strategy_of(few, saying())[1], bars)
+    assert set(decision.forecasts) == {"lstm_EURUSD", "scalper"}
+
+
+def test_a_swap_changes_the_next_decision_and_names_the_new_version(bars):
+    models, strategy = strategy_of(saying(LONG, version=1))
+    before = decide(strategy, bars)
+    models.swap("scalper", saying(SHORT, version=2))
+    after = decide(strategy, bars)
+    assert (before.side, before.versions) == (Side.LONG, {"scalper": 1})
+    assert (after.side, after.versions) == (Side.SHORT, {"scalper": 2})
+    models.remove("scalper")
+    assert decide(strategy, bars).side is None
+
+
+def test_a_swap_in_the_middle_of_a_decision_waits_for_the_next(bars):
+    """One snapshot a decision: the first model's answer triggers a swap of the second."""
+    models = ActiveModels()
+
+    @dataclass(frozen=True)
+    class Swapping(Saying):
+        def predict(self, window):
+            models.swap("xgboost", saying(SHORT, slot="xgboost", version=2))
+            return super().predict(window)
+
+    first = saying()
+    models.replace({"scalper": Swapping(first.info, first.inference, LONG), "xgboost": saying(LONG, slot="xgboost", version=1)})
+    strategy = ScalpingStrategy(models, FilterSettings(min_votes=2), SCOPE, 2.0)
+    decision = decide(strategy, bars)
+    assert decision.versions == {"scalper": 1, "xgboost": 1}
+    assert decision.side is Side.LONG
+    assert decide(strategy, bars).versions == {"scalper": 1, "xgboost": 2}
+
+
+def test_forecasts_do_not_depend_on_more_history_than_needed(bars):
+    longer = market(WARMUP + 900)
+    window_a = compute(longer.tail(WARMUP + 80), SCHEMA)
+    window_b = compute(longer, SCHEMA)
+    snapshot = {"scalper": saying()}
+    assert forecasts_of(snapshot, window_a, "EURUSD", SCOPE) == forecasts_of(snapshot, window_b, "EURUSD", SCOPE)
+    assert row_hash(window_a) == row_hash(window_b)
+
+
+def test_a_decision_is_the_same_twice(bars):
+    _, strategy = strategy_of(saying(), saying(SHORT, slot="xgboost"))
+    assert decide(strategy, bars) == decide(strategy, replace(bars))

@@ -1,0 +1,159 @@
+"""`status`, `trades`, `decisions`, `config`: they read, and change nothing."""
+
+import json
+from contextlib import closing
+
+import pytest
+
+from config.home import hold_home
+from config.settings import Settings
+from market_data.clock import ManualClock
+from tests.contracts.recorder_contract import START, an_entry
+from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
+from tests.fakes_registry import publish
+from utils import heartbeat
+from utils.cli import status
+from utils.trade_journal import TradeJournal
+
+STATUS = {
+    "at": "2024-01-04T02:28:00.000Z",
+    "last_bar": "2024-01-04T02:27:00.000Z",
+    "last_decision": "EURUSD none: no model takes a side",
+    "models": {"scalper": 4},
+    "trading": "active",
+    "open_trades": 1,
+    "training": "train:xgboost",
+    "due": {"train:scalper": "2024-01-04T04:00:00.000Z"},
+    "jobs": {"train:scalper": "promoted: version 4"},
+    "memory_mb": 373,
+    "pid": 4711,
+}
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    return commands(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return home_with_journal(tmp_path / "home")
+
+
+def test_trades_are_listed_newest_first_in_both_forms(command, home):
+    rows = answer(command("trades", "--home", home.path, "--json"))
+    assert [(row["ticket"], row["net"], row["closed"] is None) for row in rows] == [(2, None, True), (1, 5.0, False)]
+    lines = command("trades", "--home", home.path).stdout.splitlines()
+    assert lines[0].split()[:3] == ["opened", "symbol", "side"]
+    assert "GBPUSD" in lines[1]
+    assert "+5.00" in lines[2]
+    assert "+0.50" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "tickets"), [(["--open"], [2]), (["-n", "1"], [2]), (["--symbol", "EURUSD"], [1]), (["--symbol", "AUDUSD"], [])]
+)
+def test_trades_are_chosen_by_options(command, home, options, tickets):
+    assert [row["ticket"] for row in answer(command("trades", "--home", home.path, "--json", *options))] == tickets
+
+
+def test_decisions_are_listed_with_their_reasons(command, home):
+    assert len(answer(command("decisions", "--home", home.path, "--json"))) == 3
+    text = command("decisions", "--home", home.path, "-n", "2").stdout
+    assert text.count("2 of 2 long") == 2
+    assert "scalper v3" in text
+
+
+def test_each_account_is_read_alone(command, home):
+    with closing(TradeJournal(home.journal, account="mt5:Demo/7", mode="paper", clock=ManualClock(START))) as journal:
+        journal.log_entry(an_entry(9, opened=START.replace(year=START.year - 1)))
+    assert [row["ticket"] for row in answer(command("trades", "--home", home.path, "--json"))] == [2, 1]
+    assert [row["ticket"] for row in answer(command("trades", "--home", home.path, "--json", "--account", "mt5:Demo/7"))] == [9]
+    refused = command("trades", "--home", home.path, "--account", "mt5:Demo/8")
+    assert refused.exit_code == 2
+    assert "simulated/1, mt5:Demo/7" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["status", "trades", "decisions", "models list", "models verify", "pause"])
+def test_a_folder_that_is_no_home_is_said_and_left_alone(command, tmp_path, name):
+    result = command(*name.split(), "--home", tmp_path / "none")
+    assert result.exit_code == 3
+    assert "no home in" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_of_a_home_that_nobody_holds(command, home):
+    publish(registry_in(home))
+    told = answer(command("status", "--home", home.path, "--json"))
+    assert (told["running"], told["origin"], told["models"], told["daemon"]) == (False, "synthetic", {"scalper": 1}, {})
+    assert (told["day"]["trades"], told["day"]["net"], [row["ticket"] for row in told["open"]]) == (1, 5.0, [2])
+    text = command("status", "--home", home.path).stdout
+    assert "not running; no heartbeat yet" in text
+    assert "1 trades closed, 100% won, net +5.00" in text
+
+
+def test_status_of_a_running_daemon_tells_its_last_heartbeat(command, home):
+    with hold_home(home), closing(state_of(home)) as state:
+        state.set("status", STATUS)
+        told = answer(command("status", "--home", home.path, "--json"))
+        text = command("status", "--home", home.path).stdout
+    assert told["running"]
+    assert told["daemon"] == STATUS
+    assert told["heartbeat_age_seconds"] >= 0
+    for words in ("running, process 4711, last heartbeat", "active", "train:xgboost", "scalper v4", "no model takes a side", "373 MB"):
+        assert words in text
+
+
+def test_a_pause_is_shown_also_without_a_daemon(command, home):
+    assert status.PAUSED == heartbeat.PAUSED
+    with closing(state_of(home)) as state:
+        state.set(status.PAUSED, True)
+    assert "no new entries until `resume`" in command("status", "--home", home.path).stdout
+
+
+@pytest.mark.parametrize("content", [None, b"no database at all"])
+def test_a_missing_or_damaged_journal_hides_nothing_else(command, home, content):
+    home.journal.unlink()
+    if content is not None:
+        home.journal.write_bytes(content)
+    assert "not running" in command("status", "--home", home.path).stdout
+    assert command("trades", "--home", home.path).exit_code == 1
+
+
+def test_the_default_home_is_below_the_project(command, tmp_path):
+    home_with_journal(tmp_path / "simulated")
+    assert len(answer(command("trades", "--json"))) == 2
+
+
+def test_config_shows_values_sources_and_no_secret(command, tmp_path, monkeypatch):
+    secret = "s3cret" * 6
+    (tmp_path / ".env").write_text(f"MODEL_SIGNING_KEY={secret}\nRISK_PERCENT=0.25\n", encoding="utf-8")
+    monkeypatch.setenv("DEVIATION", "7")
+    result = command("config", "show", "--json")
+    rows = {row["name"]: row for row in answer(result)["settings"]}
+    assert (rows["RISK_PERCENT"]["value"], rows["RISK_PERCENT"]["origin"]) == ("0.25", ".env")
+    assert (rows["DEVIATION"]["value"], rows["DEVIATION"]["origin"]) == ("7", "environment")
+    assert rows["MAGIC"]["origin"] == "default"
+    assert secret not in result.stdout + command("config", "show").stdout
+    assert len(rows) == sum(len(section.annotation.model_fields) for section in Settings.model_fields.values())
+
+
+def test_a_sound_file_is_ok_and_a_wrong_one_lists_every_problem(command, tmp_path):
+    good, bad = tmp_path / "good.env", tmp_path / "bad.env"
+    good.write_text("RISK_PERCENT=0.25\n", encoding="utf-8")
+    bad.write_text("RISK_PERCENT=50\nRISK_PERCNT=1\nTIMEFRAME=M2\n", encoding="utf-8")
+    assert (command("config", "validate", good).stdout, command("config", "validate").exit_code) == ("ok\n", 0)
+    result = command("config", "validate", bad)
+    assert result.exit_code == 3
+    for name in ("RISK_PERCENT", "RISK_PERCNT", "TIMEFRAME"):
+        assert name in result.stderr
+    assert len(json.loads(command("config", "validate", bad, "--json").stdout)["problems"]) == 3
+    assert command("config", "validate", tmp_path / "none.env").exit_code == 3
+
+
+def test_reading_leaves_the_home_as_it_was(command, home):
+    before = {path.name for path in home.path.rglob("*")}
+    for name in ("trades", "decisions"):
+        command(name, "--home", home.path)
+    assert {path.name for path in home.path.rglob("*")} - {"journal.db-wal", "journal.db-shm"} == before
+    assert list(home.logs.iterdir()) == []
