@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,11 +20,15 @@ from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import from_epoch
 from market_data.synthetic import synthetic_bars
 from strategy.features import schema_for
+from strategy.compile_onnx import MODEL_FILES
+from strategy.learning.bundles import inference_json
 from strategy.learning.dataset import Dataset, Labelling, build
 from strategy.learning.jobs import JobSpec, Workshop
 from strategy.learning.labels import Costs
+from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, Forecasts, Inference, Payoff
-from tests.fakes_registry import make_registry
+from tests.fakes_models import inference_of, info_of, native_files
+from tests.fakes_registry import accept, draft, make_registry
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
 POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
@@ -123,6 +128,18 @@ def block_auc(scores: NDArray[Any], up: NDArray[np.bool_], block: IntArray) -> A
     return Auc(value, float(np.sqrt((sums**2).sum())))
 
 
+class SetAfter(threading.Event):
+    """A cancel that comes after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def is_set(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
 # --- training ---------------------------------------------------------------------------------
 
 
@@ -201,3 +218,25 @@ def workshop(root: Path, settings: Settings, bars: Mapping[str, Bars]) -> Worksh
 FOREST = JobSpec("scalper", "random_forest", ("EURUSD",))
 BOOSTER = JobSpec("xgboost", "xgboost", ("EURUSD",))
 LSTM = JobSpec("lstm_EURUSD", "lstm", ("EURUSD",))
+
+
+# --- a registry with models that load -----------------------------------------------------------
+
+
+def publish_model(registry: Registry, slot: str = "scalper", *, kind: str = "random_forest", broken: bool = False, **changes: Any) -> int:
+    """Publishes a tiny model of `tests.fakes_models`; a broken one is signed and whole, and no model at all."""
+    files = dict(native_files(kind))
+    if broken:
+        files[MODEL_FILES[kind]] = b"no model"
+    info = info_of(kind)
+    said: dict[str, Any] = {
+        "kind": kind,
+        "features": info.schema.names,
+        "feature_hash": info.schema.hash,
+        "symbols": info.symbols,
+        "exit_hash": info.exit_hash,
+        "input_rows": info.rows,
+        "inference": inference_json(inference_of(kind), train_end=0, recipe="r"),
+        **changes,
+    }
+    return registry.publish(draft(slot, **said), files, accept).version

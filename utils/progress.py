@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from loguru import logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,7 +11,7 @@ class TrainingProgress:
     """Told by the trainer when a job begins and ends; one bar per job in progress."""
 
     def __init__(self, console: Console) -> None:
-        shown = console.is_terminal and not os.environ.get("NO_COLOR")
+        shown = console.is_terminal and not console.no_color
         # ASCII only: a cp1252 console has no box-drawing characters.
         columns = (SpinnerColumn("line"), TextColumn("training {task.description}"), BarColumn(30), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True) if shown else None

@@ -19,8 +19,7 @@ from strategy.learning.lstm_recipe import LstmRecipe, scaled
 from strategy.learning.validation import walk_forward
 from strategy.lstm_predictor import LSTMPredictor
 from strategy.predictor import BundleInfo, FeatureSchema, Inference
-from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, dataset
-from tests.unit.strategy.learning.test_tree_recipe import SetAfter
+from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, SetAfter, dataset
 
 EMBARGO, WINDOW = 960, 10
 NEVER = threading.Event()

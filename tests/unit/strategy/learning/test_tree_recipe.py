@@ -17,7 +17,7 @@ from strategy.learning.tree_recipe import TreeRecipe
 from strategy.learning.validation import walk_forward
 from strategy.predictor import BundleInfo, FeatureSchema
 from strategy.tree_predictor import load_tree
-from tests.fakes_learning import IDENTITY, POLICY, dataset
+from tests.fakes_learning import IDENTITY, POLICY, SetAfter, dataset
 
 EMBARGO = 960
 NEVER = threading.Event()
@@ -36,18 +36,6 @@ def data():
 @pytest.fixture(scope="module", params=KINDS)
 def fit(request, data):
     return recipe(request.param).fit(data, EMBARGO, NEVER)
-
-
-class SetAfter(threading.Event):
-    """A cancel that comes after so many looks at it."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def is_set(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_every_judging_row_is_scored_once_by_a_fit_that_did_not_see_it(data, fit):
@@ -100,7 +88,6 @@ def test_the_mirrored_market_gets_the_mirrored_forecast(data):
     turned = replace(data, table=mirror(data.table, data.schema))
     p, mirrored = np.exp(model.scores(data)), np.exp(model.scores(turned))
     assert np.abs(p[:, LONG] - mirrored[:, SHORT]).mean() < 0.03
-    assert abs(p[:, LONG].mean() - p[:, SHORT].mean()) < 0.03
 
 
 def test_a_planted_rule_is_learned(data):

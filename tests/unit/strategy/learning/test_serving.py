@@ -1,0 +1,221 @@
+"""What serves follows the registry, and a version that does not load costs no slot that has another."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from strategy.active_models import ActiveModels
+from strategy.learning.serving import Change, ModelServer
+from tests.fakes_learning import publish_model
+from tests.fakes_registry import make_registry
+
+
+@pytest.fixture
+def home(tmp_path):
+    registry, models = make_registry(tmp_path), ActiveModels()
+    return registry, models, ModelServer(registry, models)
+
+
+def versions(models):
+    return {slot: model.info.version for slot, model in models.snapshot().items()}
+
+
+def test_a_fresh_start_serves_what_is_active(home):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry)
+    publish_model(registry, "xgboost", kind="xgboost")
+    assert server.refresh() == (Change("scalper", 0, 2), Change("xgboost", 0, 1))
+    assert versions(models) == {"scalper": 2, "xgboost": 1}
+
+
+def test_adopting_costs_nothing_while_nothing_has_changed(home):
+    registry, models, server = home
+    publish_model(registry)
+    assert server.adopt() == (Change("scalper", 0, 1),)
+    before = models.snapshot()
+    assert server.adopt() == ()
+    assert models.snapshot() is before
+    assert models.generation == 1
+
+
+def test_a_change_by_another_process_is_adopted(home, tmp_path):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry)
+    server.adopt()
+    make_registry(tmp_path).rollback("scalper")
+    assert server.adopt() == (Change("scalper", 2, 1),)
+    assert versions(models) == {"scalper": 1}
+
+
+def test_what_is_not_changed_is_not_loaded_again(home):
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    serving = models.snapshot()["scalper"]
+    publish_model(registry, "xgboost", kind="xgboost")
+    assert server.adopt() == (Change("xgboost", 0, 1),)
+    assert models.snapshot()["scalper"] is serving
+
+
+def test_a_held_slot_keeps_what_it_serves_until_it_is_released(home):
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    publish_model(registry)
+    assert server.adopt(held=["scalper"]) == ()
+    assert versions(models) == {"scalper": 1}
+    assert server.adopt() == (Change("scalper", 1, 2),)
+
+
+def test_a_held_slot_does_not_keep_the_others_back(home):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry, "xgboost", kind="xgboost")
+    assert server.adopt(held=["scalper"]) == (Change("xgboost", 0, 1),)
+    assert versions(models) == {"xgboost": 1}
+
+
+def test_invalidating_makes_the_next_look_a_refresh(home, monkeypatch):
+    registry, _, server = home
+    publish_model(registry)
+    server.adopt()
+    looks = []
+    monkeypatch.setattr(registry, "open_active", lambda: looks.append(1) or ({}, ()))
+    server.adopt()
+    assert looks == []
+    server.invalidate()
+    server.adopt()
+    assert looks == [1]
+
+
+def test_a_slot_without_an_active_version_is_emptied(home, tmp_path):
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    for path in tmp_path.glob("scalper_v1*"):
+        path.unlink()
+    publish_model(registry, "xgboost", kind="xgboost")
+    changes = server.adopt()
+    assert Change("scalper", 1, 0) in changes
+    assert [change.problem for change in changes if change.slot == "scalper" and change.problem] == ["scalper_v1.json: missing"]
+    assert versions(models) == {"xgboost": 1}
+
+
+# --- versions that do not load ----------------------------------------------------------------
+
+
+def test_a_version_that_does_not_load_leaves_what_serves_in_place(home):
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    serving = models.snapshot()["scalper"]
+    publish_model(registry, broken=True)
+    (change,) = server.adopt()
+    assert (change.slot, change.before, change.after) == ("scalper", 1, 1)
+    assert "*.pkl cannot be read" in change.problem
+    assert models.snapshot()["scalper"] is serving
+
+
+def test_at_a_fresh_start_the_newest_older_one_that_loads_stands_in(home):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry)
+    publish_model(registry, broken=True)
+    publish_model(registry, broken=True)
+    (change,) = server.refresh()
+    assert (change.slot, change.before, change.after) == ("scalper", 0, 2)
+    assert "scalper v4: file *.pkl cannot be read" in change.problem
+    assert versions(models) == {"scalper": 2}
+
+
+def test_a_version_that_never_served_is_no_stand_in(home):
+    registry, models, server = home
+    publish_model(registry, slot="xgboost", kind="xgboost")
+    files = registry.open("xgboost", 1)
+    registry.publish(_draft_of(files), dict(files.files), lambda artifact: None, activate=False)
+    publish_model(registry, slot="xgboost", kind="xgboost", broken=True)
+    server.refresh()
+    assert versions(models) == {"xgboost": 1}
+
+
+def _draft_of(artifact):
+    from dataclasses import fields
+
+    from strategy.learning.artifact import Draft
+
+    return Draft(**{field.name: getattr(artifact.manifest, field.name) for field in fields(Draft)})
+
+
+def test_a_slot_of_which_nothing_loads_stays_empty_and_says_why(home):
+    registry, models, server = home
+    publish_model(registry, broken=True)
+    publish_model(registry, "xgboost", kind="xgboost")
+    changes = server.refresh()
+    assert [(change.slot, change.after, bool(change.problem)) for change in changes] == [("scalper", 0, True), ("xgboost", 1, False)]
+    assert versions(models) == {"xgboost": 1}
+
+
+def test_a_stand_in_gives_way_to_the_next_version_that_loads(home):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry, broken=True)
+    server.refresh()
+    publish_model(registry)
+    assert server.adopt() == (Change("scalper", 1, 3),)
+    assert versions(models) == {"scalper": 3}
+
+
+def test_an_altered_file_is_told_and_the_older_version_serves(home, tmp_path):
+    registry, models, server = home
+    publish_model(registry)
+    publish_model(registry)
+    path = tmp_path / "scalper_v2.pkl"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    changes = server.refresh()
+    assert [change.problem for change in changes if change.problem] == ["scalper_v2.pkl: altered: its SHA-256 is not the manifest's"]
+    assert versions(models) == {"scalper": 1}
+
+
+def test_a_damaged_pointer_concerns_no_slot(home, tmp_path):
+    registry, models, server = home
+    publish_model(registry)
+    (tmp_path / "active.json").write_text("{", encoding="utf-8")
+    changes = server.refresh()
+    assert changes == (Change("scalper", 0, 1),)
+    assert registry.problem is not None
+
+
+# --- threads ----------------------------------------------------------------------------------
+
+
+def test_the_loop_does_not_wait_for_a_publisher(home):
+    registry, models, server = home
+    publish_model(registry)
+    inside, done, found = threading.Event(), threading.Event(), []
+
+    def publisher():
+        with server.publishing():
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=publisher)
+    thread.start()
+    assert inside.wait(10)
+    found.append(server.adopt())
+    done.set()
+    thread.join(10)
+    assert found == [()]
+    assert server.adopt() == (Change("scalper", 0, 1),)
+    assert versions(models) == {"scalper": 1}
+
+
+def test_the_publisher_itself_can_refresh(home):
+    registry, _, server = home
+    with server.publishing():
+        publish_model(registry)
+        assert server.refresh() == (Change("scalper", 0, 1),)
+    assert server.adopt() == ()
