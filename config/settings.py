@@ -104,7 +104,7 @@ class TrainingSettings(Section):
     replay_train_bars: int = Field(2, ge=0, le=1_000, description="bars between a job and its swap in a lockstep replay")
     tree_train_rows: int = Field(50_000, ge=2_000, le=1_000_000, description="rows of one tree job, all symbols together")
     tree_folds: int = Field(5, ge=2, le=20, description="walk-forward refits that judge the recipe")
-    tree_count: int = Field(150, ge=10, le=2_000, description="trees in the RandomForest")
+    tree_count: int = Field(100, ge=10, le=2_000, description="trees in the RandomForest")
     boost_rounds: int = Field(100, ge=10, le=2_000, description="rounds of XGBoost")
     final_fraction: float = Field(0.25, ge=0.05, le=0.5, description="newest share of the rows, kept untouched to judge the artifact")
     train_seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of every fit")

@@ -52,6 +52,7 @@ def compile_onnx(
     suffix = MODEL_FILES.get(kind)
     if suffix is None or suffix not in files:
         raise ValueError(f"cannot compile a {kind!r} from {sorted(files)}; kinds and their files: {MODEL_FILES}")
+    logger.debug("{}: compiling to ONNX", kind)
     request = {"kind": kind, "n_features": n_features, "rows": rows, "model": base64.b64encode(files[suffix]).decode("ascii")}
     reply, reason = _run_child(json.dumps(request).encode("ascii"), timeout_s, cancel or threading.Event())
     if reply is None:
@@ -130,7 +131,7 @@ def _convert_forest(data: bytes, n_features: int, rows: int) -> bytes:
     from skl2onnx.common.data_types import FloatTensorType
 
     types = [("rows", FloatTensorType([None, n_features]))]
-    graph = convert_sklearn(model, initial_types=types, options={id(model): {"zipmap": False}}, target_opset=_SKLEARN_OPSET)
+    graph = convert_sklearn(model, "random_forest", initial_types=types, options={id(model): {"zipmap": False}}, target_opset=_SKLEARN_OPSET)
     return bytes(graph.SerializeToString())
 
 
@@ -142,7 +143,7 @@ def _convert_xgboost(data: bytes, n_features: int, rows: int) -> bytes:
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    graph = convert_xgboost(model, initial_types=[("rows", FloatTensorType([None, n_features]))], target_opset=_XGBOOST_OPSET)
+    graph = convert_xgboost(model, "xgboost", initial_types=[("rows", FloatTensorType([None, n_features]))], target_opset=_XGBOOST_OPSET)
     return bytes(graph.SerializeToString())
 
 

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 from config.errors import TerminalCallFailed
+from config.loading import load_settings
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from market_data.bars import Bars
 from market_data.clock import ManualClock
@@ -24,6 +25,9 @@ from strategy.decision import Decision
 from tests.fakes_simulated import flat, make_bars
 from tests.fakes_terminal import EURUSD, MAGIC
 from tests.fakes_terminal import account as an_account
+from utils import bootstrap
+from utils.bootstrap import RunResult
+from utils.terminals import RunOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 MONDAY = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
@@ -172,6 +176,7 @@ SMALL: Mapping[str, str] = {
     "GATE_PROFILE": "threshold",
     "MIN_DIRECTIONAL_ROWS": "10",
     "MIN_ACCURACY": "0",
+    "SYNTHETIC_EDGE": "3",
     "RF_RETRAIN_HOURS": "1",
     "XGB_RETRAIN_HOURS": "1.5",
     "LSTM_RETRAIN_HOURS": "2",
@@ -188,7 +193,14 @@ class DaemonProcess:
         command = [sys.executable, *program, *arguments, "--home", str(home), "--json"]
         options: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {}
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=clean_environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **options
+            command,
+            cwd=ROOT,
+            env=clean_environment(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            **options,
         )
         self.lines: list[str] = []
         self.output = ""
@@ -244,11 +256,10 @@ def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name.upper() not in ours}, **env, "PYTHONUNBUFFERED": "1"}
 
 
-def run_daemon(home: Path, *arguments: str, env: Mapping[str, str] = SMALL, program: tuple[str, ...] = ("main.py", "run")) -> DaemonProcess:
-    """Runs it to its end; `finish` has been called."""
-    daemon = DaemonProcess(home, *arguments, env=env, program=program)
-    daemon.code = daemon.finish()  # type: ignore[attr-defined]
-    return daemon
+def run_here(home: Path, bars: int, env: Mapping[str, str] = SMALL, source: tuple[str, ...] = ("synthetic",)) -> RunResult:
+    """A replay in this process, which spares the imports."""
+    settings = load_settings(home / "no.env", {name.lower(): value for name, value in env.items()})
+    return bootstrap.run(settings, RunOptions(source, replay=True, bars=bars), home)
 
 
 # --- what a journal holds ---------------------------------------------------------------------

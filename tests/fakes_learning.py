@@ -19,8 +19,8 @@ from execution.simulated import default_spec
 from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import from_epoch
 from market_data.synthetic import synthetic_bars
-from strategy.features import schema_for
 from strategy.compile_onnx import MODEL_FILES
+from strategy.features import schema_for
 from strategy.learning.bundles import inference_json
 from strategy.learning.dataset import Dataset, Labelling, build
 from strategy.learning.jobs import JobSpec, Workshop

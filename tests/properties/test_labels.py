@@ -24,7 +24,7 @@ BARS = st.tuples(
 
 
 @st.composite
-def _cases(draw, spreads=st.integers(0, 4)):
+def _cases(draw, widest=4):
     rows = np.array(draw(st.lists(BARS, min_size=4, max_size=24)), dtype=np.float64)
     n = len(rows)
     moves, gaps, up, down, pauses = rows.T
@@ -33,7 +33,7 @@ def _cases(draw, spreads=st.integers(0, 4)):
     high, low = np.maximum(opened, close) + up, np.minimum(opened, close) - down
     bars = Bars("EURUSD", Timeframe.M1, MONDAY + 60 * np.cumsum(pauses).astype(np.int64), opened, high, low, close)
     policy = ExitPolicy(draw(st.sampled_from([1.0, 2.0])), draw(st.sampled_from([0.5, 1.0, 2.0, 4.0])), 2.0, draw(st.integers(1, 6)))
-    spread = np.array(draw(st.lists(spreads, min_size=n, max_size=n)), dtype=np.float64)
+    spread = np.array(draw(st.lists(st.integers(0, widest), min_size=n, max_size=n)), dtype=np.float64)
     costs = Costs(spread, float(draw(st.integers(0, 3))), float(draw(st.sampled_from([0, 0, 10]))))
     atr = np.array(draw(st.lists(st.sampled_from([float("nan"), 0.0, 4.0, 8.0, 16.0]), min_size=n, max_size=n)))
     return bars, atr, costs, policy
@@ -97,7 +97,7 @@ def test_labels_equal_a_walk_bar_by_bar(case):
 
 
 @settings(max_examples=150, deadline=None)
-@given(_cases(spreads=st.just(0)))
+@given(_cases(widest=0))
 def test_a_mirrored_market_has_mirrored_labels(case):
     bars, atr, costs, policy = case
     turned = replace(bars, open=-bars.open, high=-bars.low, low=-bars.high, close=-bars.close)

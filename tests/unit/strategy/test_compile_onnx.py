@@ -35,6 +35,12 @@ def test_every_kind_compiles_to_a_model_that_opens(kind):
     assert open_session(compiled_files(kind)[".onnx"])
 
 
+@pytest.mark.parametrize("kind", ["random_forest", "xgboost"])
+def test_the_same_model_compiles_to_the_same_bytes(kind):
+    """Converters name graphs at random unless told not to; two equal jobs must leave equal files."""
+    assert convert(kind, native_files(kind)[".pkl"], COLUMNS, 1) == compiled_files(kind)[".onnx"]
+
+
 def test_conversion_leaves_no_process_behind_and_says_nothing(capfd):
     before = {child.pid for child in psutil.Process().children()}
     with _messages() as lines:

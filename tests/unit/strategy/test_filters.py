@@ -56,4 +56,4 @@ def test_without_a_range_there_is_no_trade(atr):
 def test_the_first_objection_is_told():
     everything = replace(CASE, now=OPENED + timedelta(hours=1), atr=0.0)
     assert first_veto(everything).startswith("stale bar")
-    assert FILTERS == (stale_bar, blocked_hour, no_range)
+    assert (stale_bar, blocked_hour, no_range) == FILTERS

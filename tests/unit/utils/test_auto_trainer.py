@@ -127,7 +127,9 @@ class Bench:
         for number, net in enumerate(nets, start=len(self.chronicle.entries) + 1):
             at = START + number * timedelta(seconds=1)
             known = {"scalper": 3} if versions is None else versions
-            self.chronicle.log_entry(TradeEntry(number, f"k{number}", "EURUSD", Side.LONG, 0.1, at, at, 1.1, 1.0, 1.2, 10.0, known, 0.1, ""))
+            self.chronicle.log_entry(
+                TradeEntry(number, f"k{number}", "EURUSD", Side.LONG, 0.1, at, at, 1.1, 1.0, 1.2, 10.0, known, 0.1, "")
+            )
             if net is not None:
                 self.chronicle.log_exit(TradeExit(number, at, 1.1, "stop", net, 0.0, 0.0, net))
 
@@ -186,7 +188,9 @@ class TestSchedule:
             second.tick()
         assert [slot for slot, _ in second.workshop.runs] == ["scalper"]
 
-    @pytest.mark.parametrize(("wanted", "slots"), [(["*"], ["scalper", "xgboost"]), (["xgboost"], ["xgboost"]), (["random_forest"], ["scalper"])])
+    @pytest.mark.parametrize(
+        ("wanted", "slots"), [(["*"], ["scalper", "xgboost"]), (["xgboost"], ["xgboost"]), (["random_forest"], ["scalper"])]
+    )
     def test_a_command_makes_jobs_due(self, wanted, slots):
         bench = Bench(lockstep=False)
         bench.trainer._due = dict.fromkeys(bench.trainer._due, START + 99 * HOUR)

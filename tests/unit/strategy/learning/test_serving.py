@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 
 import pytest
 
 from strategy.active_models import ActiveModels
+from strategy.learning.artifact import Draft
 from strategy.learning.serving import Change, ModelServer
 from tests.fakes_learning import publish_model
 from tests.fakes_registry import make_registry
@@ -143,10 +145,6 @@ def test_a_version_that_never_served_is_no_stand_in(home):
 
 
 def _draft_of(artifact):
-    from dataclasses import fields
-
-    from strategy.learning.artifact import Draft
-
     return Draft(**{field.name: getattr(artifact.manifest, field.name) for field in fields(Draft)})
 
 
@@ -181,7 +179,7 @@ def test_an_altered_file_is_told_and_the_older_version_serves(home, tmp_path):
 
 
 def test_a_damaged_pointer_concerns_no_slot(home, tmp_path):
-    registry, models, server = home
+    registry, _, server = home
     publish_model(registry)
     (tmp_path / "active.json").write_text("{", encoding="utf-8")
     changes = server.refresh()
