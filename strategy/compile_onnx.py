@@ -131,7 +131,9 @@ def _convert_forest(data: bytes, n_features: int, rows: int) -> bytes:
     from skl2onnx.common.data_types import FloatTensorType
 
     types = [("rows", FloatTensorType([None, n_features]))]
-    graph = convert_sklearn(model, "random_forest", initial_types=types, options={id(model): {"zipmap": False}}, target_opset=_SKLEARN_OPSET)
+    graph = convert_sklearn(
+        model, "random_forest", initial_types=types, options={id(model): {"zipmap": False}}, target_opset=_SKLEARN_OPSET
+    )
     return bytes(graph.SerializeToString())
 
 

@@ -154,7 +154,9 @@ class TradeDesk:
         """Entry at the current quote with stop and target at the policy's distances."""
         quote, spec = self._broker.quote(decision.symbol), self._broker.spec(decision.symbol)
         if spec.problems() or not spec.tick_value_loss > 0:
-            raise DataError(f"{spec.name}: tick value {spec.tick_value_loss}; {'; '.join(spec.problems()) or 'the symbol is still loading'}")
+            raise DataError(
+                f"{spec.name}: tick value {spec.tick_value_loss}; {'; '.join(spec.problems()) or 'the symbol is still loading'}"
+            )
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
         stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
@@ -259,7 +261,7 @@ def entry_key(decision: Decision) -> str:
 
     >>> from datetime import UTC
     >>> entry_key(Decision("EURUSD", datetime(2024, 1, 2, tzinfo=UTC), Side.LONG, ""))
-    'EURUSD-65935380L'
+    'EURUSD-65935200L'
     """
     side = "L" if decision.side is Side.LONG else "S"
     name = decision.symbol.encode("ascii", "ignore").decode()[:18]

@@ -8,16 +8,17 @@ import sqlite3
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 from config.errors import TerminalCallFailed
 from config.loading import load_settings
+from execution.mt5_client import MT5Client
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from market_data.bars import Bars
 from market_data.clock import ManualClock
@@ -27,7 +28,9 @@ from tests.fakes_terminal import EURUSD, MAGIC
 from tests.fakes_terminal import account as an_account
 from utils import bootstrap
 from utils.bootstrap import RunResult
+from utils.cli import start
 from utils.terminals import RunOptions
+from utils.trade_journal import TradeJournal
 
 ROOT = Path(__file__).resolve().parents[1]
 MONDAY = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
@@ -227,13 +230,16 @@ class DaemonProcess:
         """Ctrl-C, or on Windows Ctrl-Break: the only one that reaches a single process there."""
         self._process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT)
 
-    def finish(self, timeout: float = 120.0) -> int:
-        """Reads to the end; the exit code."""
+    def finish(self, timeout: float = 300.0) -> int:
+        """Reads to the end; the exit code. Kills it, and fails, where it outlasts `timeout` seconds."""
         assert self._process.stderr is not None
-        rest = self._process.stderr.read()
-        self.lines.extend(rest.splitlines())
-        self._reader.join(timeout)
-        code = self._process.wait(timeout)
+        late = Timer(timeout, self._process.kill)
+        late.start()
+        self.lines.extend(self._process.stderr.read().splitlines())
+        code = self._process.wait()
+        late.cancel()
+        late.join()
+        self._reader.join()
         self._process.stderr.close()
         return code
 
@@ -287,9 +293,73 @@ def differences(one: Path, other: Path, tables: tuple[str, ...] = REPLAYED) -> l
     return found
 
 
-@contextmanager
-def book_of(home: Path) -> Iterator[sqlite3.Connection]:
-    """The simulated broker's own database, read-only."""
+def broker_deals(home: Path) -> dict[int, dict[str, Any]]:
+    """Every deal that the simulated broker booked for a position, by ticket."""
+    return {row["ticket"]: row for row in _book(home, "SELECT * FROM deals WHERE position_id != 0")}
+
+
+def broker_positions(home: Path) -> dict[int, dict[str, Any]]:
+    """Positions that are open in the simulated broker's book, by ticket."""
+    return {row["ticket"]: row for row in _book(home, "SELECT * FROM positions")}
+
+
+def _book(home: Path, sql: str) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(f"{(home / 'broker.db').as_uri()}?mode=ro", uri=True)) as db:
         db.row_factory = sqlite3.Row
-        yield db
+        return [dict(row) for row in db.execute(sql)]
+
+
+# --- a death at a chosen point ----------------------------------------------------------------
+
+
+class Crash(BaseException):
+    """The process ended here: nothing that catches errors may catch it."""
+
+
+def _after_entry(intent: OrderIntent) -> bool:
+    return intent.purpose == "entry"
+
+
+POINTS: Mapping[str, tuple[type, str, bool, Callable[..., bool]]] = {
+    "between intent and send": (MT5Client, "send", True, _after_entry),
+    "between send and order state": (TradeJournal, "record_order", True, lambda key, result: not key.startswith("x")),
+    "between order state and entry": (TradeJournal, "log_entry", True, lambda entry: True),
+    "between entry and deal": (TradeJournal, "record_deal", True, lambda deal: deal.entry == "in"),
+    "between trade and decision row": (TradeJournal, "record_decision", True, lambda outcome: outcome.action == "sent"),
+    "after the decision row": (TradeJournal, "record_decision", False, lambda outcome: outcome.action == "sent"),
+    "between exit intent and send": (MT5Client, "send", True, lambda intent: intent.purpose == "exit"),
+    "between exit and its state": (TradeJournal, "record_order", True, lambda key, result: key.startswith("x")),
+    "between exit deals and exit": (TradeJournal, "log_exit", True, lambda done: True),
+    "before a quiet decision": (TradeJournal, "record_decision", True, lambda outcome: outcome.action == "none"),
+}
+"""Name -> class, method, whether death comes before it (or after), and which calls are meant."""
+
+
+def die_at(point: str, number: int, replace_method: Callable[[type, str, Any], None], die: Callable[[], None]) -> None:
+    """Makes the process die at the n-th pass through a point."""
+    owner, name, before, meant = POINTS[point]
+    original, left = getattr(owner, name), [number]
+
+    def method(self: Any, *arguments: Any) -> Any:
+        left[0] -= meant(*arguments)
+        now = meant(*arguments) and left[0] == 0
+        if now and before:
+            die()
+        result = original(self, *arguments)
+        if now:
+            die()
+        return result
+
+    replace_method(owner, name, method)
+
+
+def main(arguments: list[str]) -> None:
+    """`POINT NUMBER run ...`: a daemon that dies there, as a kill would: no handler, no `finally`, no flush."""
+    point, number, *rest = arguments
+    die_at(point, int(number), setattr, lambda: os._exit(9))
+    sys.argv = ["main.py", *rest]
+    start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

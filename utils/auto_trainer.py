@@ -156,7 +156,7 @@ class AutoTrainer:
         self._cancel.set()
         self._wake.set()
 
-    def stop(self, timeout: float = 4.0) -> bool:
+    def stop(self, timeout: float = 3.5) -> bool:
         """Cancels what runs and ends the thread; True when it ended in time."""
         self.cancel()
         if self._thread is None:

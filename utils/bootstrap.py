@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -211,6 +212,9 @@ class _Daemon:
 
     def run(self) -> RunResult:
         """Trains, trades, stops."""
+        if self.settings.models.use_lstm:
+            # Seconds of imports that nothing can interrupt: better now than in the middle of trading.
+            import_module("strategy.learning.lstm_recipe").warm_up()
         for symbol in self.symbols:
             bars = self.loader.history(symbol, self.settings.data.history_bars, minimum=self.settings.data.history_bars)
             logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))

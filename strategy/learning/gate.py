@@ -23,7 +23,7 @@ from strategy.predictor import Forecasts
 SEED = 20_260_101
 """Seed of every bootstrap: a verdict does not depend on the hour at which it was asked for."""
 
-MAX_CALIBRATION_GAP = 0.10
+MAX_CALIBRATION_GAP = 0.15
 """Largest difference between a mean forecast probability and the frequency it stands for."""
 
 

@@ -195,6 +195,11 @@ def _held_loss(model: BiLSTMWithAttention, held: _Rows, window: int) -> float:
     return total / len(held.row)
 
 
+def warm_up() -> None:
+    """Has torch import what its first optimiser needs: seconds that hold the interpreter lock and hear no cancel."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
 def scaled(table: Matrix, scaler: StandardScaler) -> Matrix:
     """Feature rows as serving scales them; rows outside every window may hold NaN, which become 0."""
     return np.nan_to_num(Standardiser.of("recipe", scaler, table.shape[1]).apply(table))

@@ -41,7 +41,7 @@ def _columns(bars):
     return {name: values[:, index] for index, name in enumerate(SCHEMA.names)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_markets(), st.lists(st.integers(WARMUP + 1, COUNT - 1), min_size=1, max_size=3))
 def test_no_feature_of_any_market_reads_the_future(bars, cuts):
     assert leaking(_columns, bars, cuts) == set()

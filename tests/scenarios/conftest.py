@@ -15,7 +15,18 @@ from market_data.synthetic import synthetic_bars
 from tests.fakes_daemon import SMALL, run_here
 from utils.shared_state import SharedState
 
-OFTEN = {**SMALL, "RF_RETRAIN_HOURS": "0.1", "XGB_RETRAIN_HOURS": "0.1", "LSTM_RETRAIN_HOURS": "0.1"}
+OFTEN = {
+    **SMALL,
+    "RF_RETRAIN_HOURS": "0.1",
+    "XGB_RETRAIN_HOURS": "0.1",
+    "LSTM_RETRAIN_HOURS": "0.1",
+    "HORIZON_BARS": "6",
+    "LSTM_EPOCHS": "8",
+    "LSTM_LEARNING_RATE": "0.003",
+    "LSTM_BATCH": "64",
+    "LSTM_HIDDEN": "8",
+    "LSTM_SEQ_LENGTH": "20",
+}
 """Trains every six simulated minutes."""
 
 

@@ -15,8 +15,10 @@ from tests.fakes_daemon import run_here, table
 from tests.scenarios.conftest import OFTEN
 from utils.cli import start as command_line
 
+TREE = (".pkl", "_features.pkl", "_golden.npz", ".onnx", ".json")
 SLOTS = {
-    "scalper": (".pkl", "_features.pkl", "_golden.npz", ".onnx", ".json"),
+    "scalper": TREE,
+    "xgboost": TREE,
     "lstm_EURUSD": (".pth", "_scaler.pkl", "_target_scaler.pkl", "_cols.pkl", "_golden.npz", ".onnx", ".json"),
 }
 BARS = 3
@@ -153,7 +155,9 @@ class TestOrigin:
     def test_the_command_line_ends_with_three_and_both_names(self, tmp_path, monkeypatch, capsys):
         open_home(tmp_path / "home", "file")
         monkeypatch.setattr("sys.argv", ["main.py", "run", "--terminal", "simulated", "--home", str(tmp_path / "home")])
-        assert command_line() == 3
+        with pytest.raises(SystemExit) as end:
+            command_line()
+        assert end.value.code == 3
         said = capsys.readouterr().err
         assert "file" in said
         assert "synthetic" in said

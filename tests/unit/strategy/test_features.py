@@ -183,6 +183,15 @@ def test_a_market_that_stops_leaves_no_dust(bars):
     assert not np.isinf(values).any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_standing_market_has_no_range_whatever_came_before(seed):
+    """A running average would leave a residue of either sign, and features would be divided by it."""
+    stopped = still(market(400, seed=seed), 200, 400)
+    stopped.high[100] += 10.0 + seed  # a wild tick is what leaves the most
+    assert (atr(stopped)[214:] == 0.0).all()
+    assert (atr(stopped, 60)[260:] == 0.0).all()
+
+
 def test_short_histories_have_no_rows():
     for count in (1, 14, WARMUP):
         window = compute(market(200).slice(0, count), SCHEMA)

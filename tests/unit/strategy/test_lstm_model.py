@@ -10,8 +10,11 @@ from tests.fakes_models import rows
 
 
 def _network(features: int = 6, hidden: int = 4, layers: int = 1, dropout: float = 0.0) -> BiLSTMWithAttention:
+    """A network whose head says something: a new one's is zero."""
     torch.manual_seed(1)
-    return BiLSTMWithAttention(features, hidden, layers, dropout)
+    network = BiLSTMWithAttention(features, hidden, layers, dropout)
+    torch.nn.init.normal_(network.head.weight)
+    return network
 
 
 def _windows(batch: int = 3, length: int = 5, features: int = 6) -> np.ndarray:
@@ -34,6 +37,10 @@ def test_bytes_round_trip_gives_equal_outputs_without_dropout():
     again = network_from("x v1", state_bytes(network))
     assert not again.training
     np.testing.assert_array_equal(torch_scorer(again)(_windows()), network.eval()(torch.tensor(_windows())).detach().numpy())
+
+
+def test_a_network_that_has_learned_nothing_predicts_nothing():
+    assert torch_scorer(BiLSTMWithAttention(6, 4, 1).eval())(_windows()).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_attention_reads_every_row():

@@ -8,13 +8,17 @@ import pytest
 from config.errors import StorageBusy
 from config.settings import RiskSettings
 from execution.exits import ExitPolicy
+from execution.mt5_client import MT5Client
 from execution.orders import OrderState, Side
 from execution.risk import RiskGate, TradingState
+from execution.terminal import ModuleTerminal
 from market_data.clock import ManualClock
 from strategy.position_book import GIVE_UP
 from strategy.trade_desk import TradeDesk
 from tests.fakes_daemon import FEE, MINUTE, MONDAY, FakeBroker, a_decision, bars_until
 from tests.fakes_recorder import ListRecorder
+from tests.fakes_simulated import SERVER, flat, make_bars, make_terminal, order
+from tests.fakes_terminal import MAGIC
 
 POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
 
@@ -450,3 +454,22 @@ def test_unknown_exit_that_was_filled_is_found_with_its_reason():
     case.broker.hidden = False
     case.pass_time()
     assert case.closed.exit.reason == "time"
+
+
+def test_positions_of_others_are_left_alone():
+    """Over the real client and the simulated terminal: one of ours, one of another program, one by hand."""
+    module = make_terminal(make_bars(flat(1.1, 60)), history=20)
+    client = MT5Client(ModuleTerminal(module), broker_time=SERVER, magic=MAGIC, deviation=10)
+    client.connect()
+    ours, other, by_hand = (order(module, magic=magic, volume=0.1).order for magic in (MAGIC, MAGIC + 1, 0))
+    ledger = ListRecorder(module.clock)
+    desk = TradeDesk(client, RiskGate(RiskSettings()), POLICY, ledger, commission=FEE, sends=True)
+    desk.start(module.clock.now())
+    assert [trade.ticket for trade in desk.open_trades] == [ours]
+    for _ in range(POLICY.horizon + 1):
+        module.advance()
+        desk.settle(module.clock.now())
+        desk.manage("EURUSD", bars_until(module.clock.now()), module.clock.now())
+    assert ledger.closed[ours].exit.reason == "time"
+    assert {position.ticket for position in module.positions_get()} == {other, by_hand}
+    assert set(ledger.entries) == {ours}
