@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,11 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _require_whole(path: Path) -> None:
     """Refuses a file whose log SQLite would delete on opening, with the rows that only the log has."""
+    log = path.with_name(f"{path.name}-wal")
+    # Before the file: another process may be making both at this moment, the file first.
+    logged = False
+    with suppress(OSError):
+        logged = log.stat().st_size > 0
     try:
         with path.open("rb") as file:
             head = file.read(len(_HEADER))
@@ -181,8 +186,7 @@ def _require_whole(path: Path) -> None:
         raise StorageError(f"{path}: cannot be read ({error}); {_CHECK_FOLDER}") from error
     if head and head != _HEADER:
         raise StorageError(f"{path}: file is not a database; {_MOVE_ASIDE}")
-    log = path.with_name(f"{path.name}-wal")
-    if not head and log.is_file() and log.stat().st_size:
+    if not head and logged:
         raise StorageError(f"{path}: the file is empty or missing but its log {log.name} is not; {_MOVE_ASIDE}")
 
 

@@ -125,21 +125,21 @@ def _take(rows: Rows, kept: BoolArray) -> Rows:
 
 
 def _timeframe(content: Content, utc: IntArray) -> Timeframe:
-    """The most frequent step between bars; the file name where there are fewer than two."""
+    """The most frequent step between bars; the file's name where the steps show none."""
     steps = np.diff(np.sort(utc))
     steps = steps[steps > 0]
-    if not steps.size:
-        named = timeframe_in(content.name) or timeframe_in(content.path.name)
-        if named is None:
-            raise DataFileError(f"{content.path}: one bar alone shows no timeframe; put it into the name, as in EURUSD_M1_2024.csv")
-        return named
-    sizes, counts = np.unique(steps, return_counts=True)
+    named = timeframe_in(content.name) or timeframe_in(content.path.name)
+    sizes, counts = np.unique(steps, return_counts=True) if steps.size else (np.array([0]), np.array([0]))
     step = int(sizes[np.argmax(counts)])
-    match = next((frame for frame in Timeframe if frame.seconds == step), None)
-    if match is None:
+    shown = next((frame for frame in Timeframe if frame.seconds == step), None)
+    # A thin market leaves out bars: its steps are multiples of the named one, and some are it.
+    fits = named is not None and (not steps.size or (not (steps % named.seconds).any() and bool((steps == named.seconds).any())))
+    found = shown or (named if fits else None)
+    if found is None:
         known = ", ".join(frame.name for frame in Timeframe)
-        raise DataFileError(f"{content.path}: most bars are {step} seconds apart; known timeframes are {known}")
-    return match
+        seen = f"most bars are {step} seconds apart" if steps.size else "one bar alone shows no timeframe"
+        raise DataFileError(f"{content.path}: {seen}; known timeframes are {known}; put it into the name, as in EURUSD_M1_2024.csv")
+    return found
 
 
 def _in_order(content: Content, rows: Rows, utc: IntArray, damaged: list[DamagedRow]) -> tuple[IntArray, list[str]]:

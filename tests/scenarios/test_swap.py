@@ -9,8 +9,8 @@ from tests.fakes_daemon import DaemonProcess, table
 from tests.scenarios.conftest import OFTEN
 
 MINUTE = timedelta(minutes=1)
-PACE = "3000"
-"""Simulated seconds per second: fifty bars a second, so hundreds of bars pass while a model is trained."""
+PACE = "1200"
+"""Simulated seconds per second: up to twenty bars a second, so dozens of bars pass while a model is trained."""
 SLOTS = ("scalper", "xgboost", "lstm_EURUSD")
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,6 @@ def home(tmp_path_factory):
     daemon = DaemonProcess(home, "--speed", PACE, env={**OFTEN, "HORIZON_BARS": "15"})
     daemon.wait_for("train:lstm_EURUSD (start)")
     daemon.wait_for("train:lstm_EURUSD (schedule)")
-    daemon.wait_for("training scalper")
     daemon.interrupt()
     assert daemon.finish() == 130, daemon.log
     return home
