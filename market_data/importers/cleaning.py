@@ -126,8 +126,9 @@ def _take(rows: Rows, kept: BoolArray) -> Rows:
 
 def _timeframe(content: Content, utc: IntArray) -> Timeframe:
     """The most frequent step between bars; the file's name where the steps show none."""
-    steps = np.diff(np.sort(utc))
-    steps = steps[steps > 0]
+    ordered = np.sort(utc)
+    gaps: IntArray = ordered[1:] - ordered[:-1]
+    steps: IntArray = gaps[gaps > 0]
     named = timeframe_in(content.name) or timeframe_in(content.path.name)
     sizes, counts = np.unique(steps, return_counts=True) if steps.size else (np.array([0]), np.array([0]))
     step = int(sizes[np.argmax(counts)])
