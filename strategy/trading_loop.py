@@ -136,11 +136,15 @@ class TradingLoop:
             self._pass_guarded()
             if self._desk.state is TradingState.HALTED:
                 return self._ended("halted: see the journal and the log")
-            if self._limit is not None and sum(self.summary.bars.values()) >= self._limit:
+            if self._enough:
                 return self._ended("bars decided")
             if stop.is_set() or not self._market.advance(stop):
                 break
         return self._ended("stopped" if stop.is_set() else "end of data")
+
+    @property
+    def _enough(self) -> bool:
+        return self._limit is not None and sum(self.summary.bars.values()) >= self._limit
 
     def _start(self) -> None:
         self._desk.start(self._clock.now())
@@ -183,7 +187,8 @@ class TradingLoop:
         self._managing = False
         self._tutor.before_decisions(now)
         for symbol in self._symbols:
-            self._on_symbol(symbol, now)
+            if not self._enough:
+                self._on_symbol(symbol, now)
         self._watcher.after_pass(now, self._newest)
 
     def _on_symbol(self, symbol: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -147,8 +148,9 @@ class _Rows:
         order = torch.randperm(len(self.row), generator=generator).numpy()
         half = len(order) // 2
         images = (self.batches(window, size // 2, order[:half]), self.batches(window, size // 2, order[half:], image=1))
-        for (x, y), (mirrored_x, mirrored_y) in zip(*images, strict=False):
-            yield torch.cat([x, mirrored_x]), torch.cat([y, mirrored_y])
+        for parts in zip_longest(*images):  # of an odd number of rows the mirrored half has one more
+            x, y = zip(*filter(None, parts), strict=True)
+            yield torch.cat(x), torch.cat(y)
 
 
 def _descend(

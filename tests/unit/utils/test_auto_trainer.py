@@ -43,6 +43,7 @@ class Workshop:
 
     def __init__(self):
         self.answers = {}
+        self.pinned = False
         self.runs = []
         self.entered, self.go_on = Event(), Event()
 
@@ -59,7 +60,7 @@ class Workshop:
             answer = 1
         report = SimpleNamespace(summary="accuracy 0.48, floor 0.50" if not answer else "passed", as_json=lambda: {"passed": bool(answer)})
         manifest = SimpleNamespace(version=answer) if answer else None
-        return JobResult(spec, report, manifest, 500, 10, 1_000 * len(self.runs))
+        return JobResult(spec, report, manifest, bool(answer) and not self.pinned, 500, 10, 1_000 * len(self.runs))
 
 
 class Server:
@@ -224,6 +225,14 @@ class TestOutcomes:
             ("rejected", 0, 500, 10),
         ]
         assert "accuracy 0.48, floor 0.50" in bench.runs(BOOSTER.name)[0].reason
+
+    def test_a_version_for_a_pinned_slot_is_published_and_swaps_nothing(self):
+        bench = Bench(lockstep=False, jobs=(FOREST,))
+        bench.workshop.answers, bench.workshop.pinned = {"scalper": 4}, True
+        bench.trainer.run_now(FOREST.name)
+        assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [("published", 4)]
+        assert [event.event for event in bench.chronicle.events] == ["published"]
+        assert bench.server.refreshed == 0
 
     @pytest.mark.parametrize("error", [ArtifactError("bad"), ZeroDivisionError("oops"), MemoryError()])
     def test_a_job_that_fails_leaves_the_others_alone(self, error):

@@ -15,7 +15,7 @@ from config.errors import FitCancelled
 from config.settings import LstmSettings
 from strategy.features import mirror, sequence_schema
 from strategy.learning.jobs import project
-from strategy.learning.lstm_recipe import LstmRecipe, scaled
+from strategy.learning.lstm_recipe import TARGET_CLIP, LstmRecipe, _Rows, scaled
 from strategy.learning.validation import walk_forward
 from strategy.lstm_predictor import LSTMPredictor
 from strategy.predictor import BundleInfo, FeatureSchema, Inference
@@ -51,6 +51,16 @@ def test_the_newest_fifth_judges_and_is_not_learned_from(data, split, fit):
     assert data.end[split.train].max() < data.time[fit.held].min() - EMBARGO
     assert fit.model.hyper_parameters["rows"] == len(split.train)
     np.testing.assert_array_equal(fit.fold, np.zeros(len(fit.held)))
+
+
+@pytest.mark.parametrize("rows", [7, 8, 9, 16])
+def test_an_epoch_shows_every_row_once(data, rows):
+    few = data.take(np.arange(rows))
+    scaler, target = (StandardScaler().fit(values) for values in (few.values, few.forward[:, None]))
+    batches = list(_Rows(few, scaler, target).shuffled(WINDOW, 8, torch.Generator().manual_seed(1)))
+    seen = torch.cat([y for _, y in batches]).abs().sort().values
+    whole = np.clip(target.transform(few.forward[:, None])[:, 0], -TARGET_CLIP, TARGET_CLIP).astype(np.float32)
+    assert torch.equal(seen, torch.from_numpy(whole).abs().sort().values)
 
 
 def test_the_scalers_are_those_of_the_rows_that_taught(data, split, fit):
