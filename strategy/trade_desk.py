@@ -187,8 +187,12 @@ class TradeDesk:
         return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
+        """Counted in the window; before it every bar length counts, for there may have been a bar."""
         closed = self._ledger.last_loss(symbol)
-        return None if closed is None else int((bars.time >= closed.timestamp()).sum())
+        if closed is None:
+            return None
+        before_window = max(0.0, int(bars.time[0]) - closed.timestamp())
+        return int((bars.time >= closed.timestamp()).sum()) + int(before_window // bars.timeframe.seconds)
 
     def _send_entry(self, decision: Decision, proposal: Proposal, approved: Approved, now: datetime) -> DecisionOutcome:
         intent = OrderIntent(

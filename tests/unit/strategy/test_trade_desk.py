@@ -424,6 +424,15 @@ class TestDayAndLosses:
         case.pass_time()
         assert case.enter().action == "sent"
 
+    def test_a_cool_down_longer_than_the_window_ends_too(self):
+        case = Case(cooldown_bars=100)
+        case.enter()
+        case.broker.end(case.trade.ticket, "sl", 1.099)
+        case.pass_time(98 * MINUTE)
+        assert case.enter().detail.startswith("cooldown: 98 bars")
+        case.pass_time(2 * MINUTE)
+        assert case.enter().action == "sent"
+
     def test_a_trade_that_made_nothing_is_no_loss(self):
         case = Case(cooldown_bars=3)
         case.enter()
