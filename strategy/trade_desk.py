@@ -159,7 +159,7 @@ class TradeDesk:
             )
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
-        stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
+        stop = self._policy.stop_distance(decision.atr, cost, quote.spread + spec.stops_level * spec.point)
         entry = quote.ask if side is Side.LONG else quote.bid
         sl = spec.round_price(entry - side * stop)
         tp = spec.round_price(entry + side * self._policy.target_distance(stop))
