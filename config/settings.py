@@ -242,6 +242,10 @@ def _contradictions(settings: Settings) -> list[str]:
             "TERMINAL=mt5 without MT5_LOGIN: set MT5_LOGIN, MT5_PASSWORD and MT5_SERVER",
         ),
         (
+            settings.uses_mt5 and settings.terminal.mt5_login is not None and not settings.terminal.mt5_server,
+            "MT5_LOGIN without MT5_SERVER: set it to the broker's server name as the terminal shows it",
+        ),
+        (
             settings.models.model_path == settings.models.xgb_model_path,
             "MODEL_PATH equals XGB_MODEL_PATH: each model kind needs its own file stem",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -68,7 +68,7 @@ class Watcher(Protocol):
     """Whoever wants to know how the loop is doing, and may steer it."""
 
     def after_pass(self, now: datetime, last: Decision | None) -> None:
-        """Called after every pass."""
+        """Called after every pass, also one that failed."""
         ...
 
 
@@ -133,7 +133,8 @@ class TradingLoop:
         """Passes until the end; returns what it came to."""
         self._start()
         while not stop.is_set():
-            self._pass_guarded()
+            self._guarded(self._pass)
+            self._guarded(self._watch)
             if self._desk.state is TradingState.HALTED:
                 return self._ended("halted: see the journal and the log")
             if self._enough:
@@ -158,14 +159,14 @@ class TradingLoop:
         self.summary.open_trades = self._desk.open_trades
         return self.summary
 
-    def _pass_guarded(self) -> None:
+    def _guarded(self, step: Callable[[], None]) -> None:
         """The outermost boundary of the loop: an unexpected error must not leave positions alone."""
         try:
-            self._pass()
+            step()
         except StopError:
             raise
         except RetryError as error:
-            logger.warning("pass skipped: {}", error)
+            logger.warning("pass cut short: {}", error)
         except Exception as error:  # noqa: BLE001  # the loop's one boundary, DESIGN 4.8: entries stop, positions are still managed
             self._degrade(error)
         finally:
@@ -189,7 +190,10 @@ class TradingLoop:
         for symbol in self._symbols:
             if not self._enough:
                 self._on_symbol(symbol, now)
-        self._watcher.after_pass(now, self._newest)
+
+    def _watch(self) -> None:
+        """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
+        self._watcher.after_pass(self._clock.now(), self._newest)
 
     def _on_symbol(self, symbol: str, now: datetime) -> None:
         """One symbol's trouble leaves the others alone; its bar is tried again at the next pass."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from loguru import logger
 
-from config.home import Home, hold_home, open_home, signing_key
+from config.home import Home, hold_home, open_home, prepare_home, signing_key
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from execution.risk import RiskGate
@@ -85,11 +85,12 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
 def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool) -> Iterator[_Daemon]:
     """A daemon that holds its home and has not started."""
     origin = origin_of(settings, options)
-    home = open_home(home_path, origin)
+    home = prepare_home(home_path, origin)
     with ExitStack() as open_things, hold_home(home):
         console = configure(settings.logs.log_level, home.logs if keeps_log else None)
         terminal = open_terminal(settings, options, home)
         open_things.callback(terminal.close)
+        open_home(home_path, origin)  # bound only now that its prices have come
         logger.info("{}; home {}", terminal.banner, home.path)
         if settings.gate.gate_profile == "threshold":
             logger.warning("GATE_PROFILE=threshold: models are judged by accuracy and loss alone; expect no profit")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 from loguru import logger
@@ -291,8 +290,3 @@ def select_symbols(client: MT5Client, symbols: Sequence[str]) -> tuple[str, ...]
             raise TerminalUnavailable(f"{spec.name}: the broker's specification is impossible: {'; '.join(spec.problems())}")
         names.append(spec.name)
     return tuple(names)
-
-
-def default_home(settings: Settings, project: Path) -> Path:
-    """The project folder for a real terminal, `simulated/` below it otherwise."""
-    return project if settings.uses_mt5 else project / "simulated"

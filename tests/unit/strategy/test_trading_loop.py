@@ -178,6 +178,13 @@ class TestFaults:
         assert world.run().bars == {"EURUSD": 3}
         assert world.state is TradingState.ACTIVE
 
+    @pytest.mark.parametrize("error", [TerminalCallFailed("positions_get", -10_004, "no connection"), ZeroDivisionError("oops")])
+    def test_commands_are_heard_while_passes_fail(self, error):
+        """A lost terminal must not make the daemon deaf to `stop`."""
+        world = World(passes=3).fault("settle", error, 0, 1, 2)
+        world.run()
+        assert world.asked("watcher") == world.asked("settle")
+
     @pytest.mark.parametrize("place", ["decide", "tutor", "enter", "watcher"])
     def test_an_unexpected_error_stops_entries_and_positions_are_still_managed(self, place):
         world = World(passes=4, side=Side.LONG).fault(place, ZeroDivisionError("oops"), 1)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from loguru import logger
 
-from config.errors import HomeError, StorageError
+from config.errors import DataFileError, HomeError, StorageError
 from config.home import hold_home, open_home
 from execution.simulated import default_spec
 from market_data.synthetic import synthetic_bars
@@ -52,6 +52,11 @@ class TestEnd:
         assert (result.summary["ended"], result.summary["bars"]) == ("bars decided", {"EURUSD": 4})
         assert result.summary["counts"]["decisions"] == len(table(tmp_path, "decisions")) == 4
         assert (result.summary["balance"], result.summary["open"], result.summary["models"]) == (10_000.0, [], {})
+
+    def test_a_slip_in_the_source_binds_the_home_to_nothing(self, tmp_path):
+        with pytest.raises(DataFileError, match="nowhere"):
+            run_here(tmp_path, 1, TREES_ONLY, ("EURUSD=nowhere.csv",))
+        assert open_home(tmp_path, "synthetic").origin_file.is_file()
 
     def test_the_end_of_the_data_is_no_fault(self, run):
         result = run(1_000)
