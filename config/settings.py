@@ -82,7 +82,9 @@ class ModelSettings(Section):
     model_path: str = Field("scalper", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the RandomForest under models/")
     xgb_model_path: str = Field("xgboost", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the XGBoost model")
     lstm_model_path: str = Field("lstm", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the BiLSTM; the symbol follows")
-    lstm_scaler_path: str = Field("scaler", pattern=r"^[A-Za-z0-9_]+$", description="suffix of the BiLSTM's feature scaler file")
+    lstm_scaler_path: Literal["scaler"] = Field(
+        "scaler", description="suffix of the BiLSTM's feature scaler file; part of the artifact contract, so it has one value"
+    )
     use_random_forest: bool = Field(True, description="train and serve the RandomForest")
     use_xgboost: bool = Field(True, description="train and serve XGBoost")
     use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")

@@ -82,11 +82,13 @@ class TrainerStatus:
         running: job in progress; empty when idle.
         due: job -> when it is due next.
         last: job -> outcome and reason of its last run.
+        alive: False where its thread has died of an error that nobody foresaw.
     """
 
     running: str
     due: dict[str, datetime]
     last: dict[str, str]
+    alive: bool = True
 
 
 Progress = Callable[[str, bool], None]
@@ -168,7 +170,8 @@ class AutoTrainer:
 
     def get_status(self) -> TrainerStatus:
         """What it is doing now."""
-        return replace(self._status, due=dict(self._due))
+        alive = self._thread is None or self._thread.is_alive() or self._cancel.is_set()
+        return replace(self._status, due=dict(self._due), alive=alive)
 
     def request(self, job: str, trigger: str) -> None:
         """Makes a job due now."""

@@ -1,5 +1,6 @@
 """The AutoTrainer: when it trains, what it says, how it fails and how it stops."""
 
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -233,6 +234,16 @@ class TestOutcomes:
         assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [("published", 4)]
         assert [event.event for event in bench.chronicle.events] == ["published"]
         assert bench.server.refreshed == 0
+
+    def test_a_thread_that_dies_of_the_unforeseen_is_no_longer_alive(self, monkeypatch):
+        bench = Bench()
+        monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+        monkeypatch.setattr(bench.trainer, "_take_requests", lambda: 1 / 0)
+        with bench:
+            bench.trainer._wake.set()
+            bench.trainer._thread.join(PATIENCE)
+            assert not bench.trainer.get_status().alive
+        assert Bench().trainer.get_status().alive
 
     @pytest.mark.parametrize("error", [ArtifactError("bad"), ZeroDivisionError("oops"), MemoryError()])
     def test_a_job_that_fails_leaves_the_others_alone(self, error):
