@@ -23,6 +23,7 @@ from execution.translate import (
     ORDER_TYPES,
     OrderCheck,
     RisingStamps,
+    TerminalState,
     account_from,
     check_from,
     deal_from,
@@ -34,6 +35,7 @@ from execution.translate import (
     server_date,
     spec_from,
     suffixed_name,
+    terminal_state_from,
 )
 from market_data.bars import Timeframe
 from market_data.clock import BrokerTime
@@ -135,6 +137,10 @@ class MT5Client:
             return bool(self._value("terminal_info").connected)
         except TerminalCallFailed:
             return False
+
+    def state(self) -> TerminalState:
+        """What the terminal says of itself: connection, permissions, limits."""
+        return terminal_state_from(self._value("terminal_info"))
 
     def account(self) -> Account:
         """The account now."""

@@ -116,6 +116,35 @@ def spec_from(info: Any) -> SymbolSpec:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TerminalState:
+    """What the terminal says of itself.
+
+    Attributes:
+        connected: to its server.
+        trade_allowed: the Algo Trading button is on.
+        tradeapi_disabled: the option against trading from Python is set.
+        maxbars: most bars that a chart, and so a history call, may hold.
+    """
+
+    connected: bool
+    trade_allowed: bool
+    tradeapi_disabled: bool
+    build: int
+    maxbars: int
+
+
+def terminal_state_from(info: Any) -> TerminalState:
+    """Our record of the module's `TerminalInfo`."""
+    return TerminalState(
+        connected=bool(info.connected),
+        trade_allowed=bool(info.trade_allowed),
+        tradeapi_disabled=bool(info.tradeapi_disabled),
+        build=int(info.build),
+        maxbars=int(info.maxbars),
+    )
+
+
 def account_from(info: Any) -> Account:
     """Our record of the module's `AccountInfo`."""
     return Account(

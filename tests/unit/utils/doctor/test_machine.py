@@ -1,0 +1,46 @@
+"""What the doctor says of the machine."""
+
+import pytest
+
+from utils.doctor import machine
+from utils.doctor.findings import Grade
+
+
+@pytest.mark.parametrize(
+    ("version", "bits", "grade"),
+    [
+        ((3, 11), 64, Grade.PASS),
+        ((3, 13), 64, Grade.PASS),
+        ((3, 10), 64, Grade.FAIL),
+        ((3, 12), 32, Grade.FAIL),
+        ((3, 14), 64, Grade.WARN),
+    ],
+)
+def test_python_must_be_one_that_the_terminals_package_exists_for(version, bits, grade):
+    finding = machine.python(version, bits)
+    assert finding.grade is grade
+    assert bool(finding.remedy) == (grade is not Grade.PASS)
+
+
+class TestPackages:
+    def test_pins_of_other_systems_and_comments_are_passed_over(self):
+        text = '# a comment\n\nno-such-package==1.0 ; sys_platform == "win32"\n'
+        assert [f.grade for f in machine.packages(text, "linux")] == [Grade.PASS]
+        (finding,) = machine.packages(text, "win32")
+        assert (finding.grade, "no-such-package" in finding.detail) == (Grade.FAIL, True)
+
+    def test_a_missing_package_fails_and_another_version_warns(self):
+        found = list(machine.packages("no-such-package==1.0\nnumpy==0.1\n"))
+        assert [f.grade for f in found] == [Grade.FAIL, Grade.WARN]
+        assert all("pip install -r requirements.txt" in f.remedy for f in found)
+
+
+def test_time_zone_data():
+    assert machine.zones("America/New_York").grade is Grade.PASS
+    assert "tzdata" in machine.zones("Mars/Olympus").remedy
+
+
+@pytest.mark.parametrize(("free", "grade"), [(2**34, Grade.PASS), (2**29, Grade.WARN), (2**20, Grade.FAIL)])
+def test_disk(tmp_path, free, grade):
+    assert machine.disk(tmp_path / "not" / "yet", free).grade is grade
+    assert str(tmp_path / "not" / "yet") in machine.disk(tmp_path / "not" / "yet").detail
