@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ class SimulatedAccount:
         hedging: several positions per symbol; False nets them into one.
         margin_call: margin level in percent at which the broker warns.
         stop_out: margin level in percent below which it closes positions.
+        fifo: whether the oldest position of a symbol must be closed first.
+        limit_orders: most pending orders at a time; 0 = no limit.
     """
 
     login: int = 1
@@ -38,11 +41,16 @@ class SimulatedAccount:
     hedging: bool = True
     margin_call: float = 100.0
     stop_out: float = 50.0
+    fifo: bool = False
+    limit_orders: int = 0
 
     def __post_init__(self) -> None:
         for name in ("balance", "leverage"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be above 0")
+        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class OpenPosition:
 
     Attributes:
         margin_per_lot: account currency, fixed by the fill.
+        swap: account currency gathered so far, whole cents.
+        identifier: ticket of the order that opened it; it stays when a netting position turns, the ticket does not.
     """
 
     ticket: int
@@ -67,6 +77,7 @@ class OpenPosition:
     comment: str
     margin_per_lot: float
     swap: float = 0.0
+    identifier: int = 0
 
     @property
     def type(self) -> int:
@@ -130,6 +141,11 @@ class Ledger:
         else:
             del self.positions[position.ticket]
             self._touched.add(position.ticket)
+
+    def drop(self, ticket: int) -> None:
+        """Ends a position whose place another takes."""
+        del self.positions[ticket]
+        self._touched.add(ticket)
 
     def put_working(self, order: Struct) -> None:
         """Places or replaces a pending order."""
