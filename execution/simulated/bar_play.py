@@ -19,8 +19,17 @@ class BarPlay:
 
     def gap(self, feed: BarFeed) -> None:
         """The open of a bar, for everything that waited before it."""
-        if feed.in_session():
+        if not feed.in_session():
+            return
+        if self._triggers.working(feed.spec.name):
             self._triggers.at_quote(feed)
+            return
+        quote = _Range(feed, (feed.tick.bid,))
+        for position in self._triggers.positions(feed.spec.name):
+            reason = _met(position, quote, quote)
+            if reason is not None:
+                price = feed.tick.bid if position.side is Side.LONG else feed.tick.ask
+                self._triggers.leave(position, price, reason, feed.tick.time_msc)
 
     def play(self, feed: BarFeed, stage: int) -> None:
         """The way of the newest bar from the stage it shows to a later one, which is not shown yet."""
@@ -36,10 +45,11 @@ class BarPlay:
         positions = self._triggers.positions(feed.spec.name)
         if not positions:
             return
-        rest = feed.path()[feed.stage :]
-        seen = rest[: stage - feed.stage + 1]
+        way = feed.path()[feed.stage :]
+        rest = _Range(feed, way)
+        seen = _Range(feed, way[: stage - feed.stage + 1])
         for position in positions:
-            reason = _met(feed, position, seen, rest)
+            reason = _met(position, seen, rest)
             if reason is not None:
                 level = position.sl if reason == mt5.DEAL_REASON_SL else position.tp
                 self._triggers.leave(position, level, reason, feed.stamp(stage))
@@ -63,7 +73,7 @@ class BarPlay:
     def _act(self, feed: BarFeed, found: Trigger, price: float, rest: Bids, time_msc: int) -> None:
         """Executes; a target gives way to a stop that the rest of the bar meets."""
         owner = found.owner
-        if isinstance(owner, OpenPosition) and not found.stop and _reaches(feed, owner, owner.sl, rest, stop=True):
+        if isinstance(owner, OpenPosition) and not found.stop and _stopped(owner, _Range(feed, rest)):
             self._triggers.leave(owner, owner.sl, mt5.DEAL_REASON_SL, time_msc)
         else:
             self._triggers.execute(found, price, time_msc)
@@ -87,20 +97,27 @@ def _bid_at(feed: BarFeed, trigger: Trigger) -> float:
     return trigger.level - (feed.ask_of(trigger.level) - trigger.level) if trigger.on_ask else trigger.level
 
 
-def _met(feed: BarFeed, position: OpenPosition, seen: Bids, rest: Bids) -> int | None:
+class _Range:
+    """How far the quotes of a stretch reach, on both sides."""
+
+    __slots__ = ("ask_high", "ask_low", "bid_high", "bid_low")
+
+    def __init__(self, feed: BarFeed, bids: Bids) -> None:
+        self.bid_low, self.bid_high = min(bids), max(bids)
+        self.ask_low, self.ask_high = feed.ask_of(self.bid_low), feed.ask_of(self.bid_high)
+
+
+def _met(position: OpenPosition, seen: _Range, rest: _Range) -> int | None:
     """Which barrier the quotes `seen` reach; a stop that the `rest` of the bar reaches as well comes before the target."""
-    if _reaches(feed, position, position.sl, seen, stop=True):
+    if _stopped(position, seen):
         return mt5.DEAL_REASON_SL
-    if not _reaches(feed, position, position.tp, seen, stop=False):
+    if not position.tp or not (seen.bid_high >= position.tp if position.side is Side.LONG else seen.ask_low <= position.tp):
         return None
-    return mt5.DEAL_REASON_SL if _reaches(feed, position, position.sl, rest, stop=True) else mt5.DEAL_REASON_TP
+    return mt5.DEAL_REASON_SL if _stopped(position, rest) else mt5.DEAL_REASON_TP
 
 
-def _reaches(feed: BarFeed, position: OpenPosition, level: float, bids: Bids, *, stop: bool) -> bool:
-    """Whether one of the quotes is at the level or beyond it."""
-    if not level:
+def _stopped(position: OpenPosition, quotes: _Range) -> bool:
+    """Whether one of the quotes is at the stop or beyond it."""
+    if not position.sl:
         return False
-    falling = stop is (position.side is Side.LONG)
-    bid = min(bids) if falling else max(bids)
-    price = bid if position.side is Side.LONG else feed.ask_of(bid)
-    return price <= level if falling else price >= level
+    return quotes.bid_low <= position.sl if position.side is Side.LONG else quotes.ask_high >= position.sl

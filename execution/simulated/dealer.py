@@ -49,6 +49,7 @@ class Dealer:
 
     def __init__(self, ledger: Ledger, market: Market, money: Money, account: SimulatedAccount) -> None:
         self.ledger, self.market, self.money, self.account = ledger, market, money, account
+        self._bound_now = (-1, 0.0)  # margin changes with the positions alone: each fill fixes its own
 
     def deposit(self, amount: float, time_msc: int) -> None:
         """Books the opening balance."""
@@ -133,12 +134,17 @@ class Dealer:
         On a hedging account the larger leg of a symbol counts, or what is not covered and the broker's
         margin for what is; on a netting one the difference.
         """
+        if extra is None and self._bound_now[0] == self.ledger.revision:
+            return self._bound_now[1]
         legs: dict[str, dict[Side, Leg]] = {}
         for position in self.ledger.positions.values():
             _add(legs, position.symbol, position.side, position.volume, position.margin_per_lot)
         if extra is not None:
             _add(legs, extra.symbol, extra.side, extra.volume, self.money.margin_per_lot(extra.symbol, extra.price))
-        return round(sum((self._bound(symbol, leg) for symbol, leg in legs.items()), 0.0), 2)
+        bound = round(sum((self._bound(symbol, leg) for symbol, leg in legs.items()), 0.0), 2)
+        if extra is None:
+            self._bound_now = (self.ledger.revision, bound)
+        return bound
 
     def _bound(self, symbol: str, legs: dict[Side, Leg]) -> float:
         """Margin of a symbol's two legs, each as lots and money."""

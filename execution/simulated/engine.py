@@ -64,20 +64,22 @@ class Engine:
         if instant >= self._midnight or self._ledger.working:
             self._settle(instant)
         self._play(instant)
-        for feed in self._market.open_at(instant):
-            self._bars.gap(feed)
-        self._triggers.stop_out()
+        opened = self._market.open_at(instant)
+        if self._ledger.positions or self._ledger.working:
+            for feed in opened:
+                self._bars.gap(feed)
+            self._triggers.stop_out()
 
     def _play(self, instant: int) -> None:
         """Shows of every feed what an instant has seen of it."""
-        forming = [feed for feed in self._market.bar_feeds if feed.stage < LAST]
-        moving = [(feed, stage) for feed in forming if (stage := feed.stage_at(instant)) > feed.stage]
-        if self._ledger.positions or self._ledger.working:
+        moving = [(feed, stage) for feed in self._market.bar_feeds if feed.stage < LAST and (stage := feed.stage_at(instant)) > feed.stage]
+        busy = self._ledger.positions or self._ledger.working
+        if busy:
             for feed, stage in moving:
                 self._bars.play(feed, stage)
         for feed, stage in moving:
             feed.show(stage)
-        if moving:
+        if busy and moving:
             self._triggers.stop_out()
         if self._market.tick_feeds:
             self._ticks.play(instant)

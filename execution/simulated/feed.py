@@ -120,7 +120,9 @@ class Feed(ABC):
 
     def window(self, timeframe: int, start: int, stop: int) -> Rates:
         """A copy of bars `start:stop` of a timeframe as they stand now."""
-        return self.series(timeframe).read(start, stop, self.position, self._young())
+        series = self.series(timeframe)
+        young = self._young() if stop == series.visible(self.position) else None
+        return series.read(start, stop, self.position, young)
 
     def _aggregate(self, timeframe: int) -> Series:
         seconds = TIMEFRAME_SECONDS.get(timeframe)
@@ -147,7 +149,9 @@ class BarFeed(Feed):
         keep = single_increasing(broker_time.to_server(bars.time))
         super().__init__(bars if keep.all() else _masked(bars, keep), spec, broker_time, terms)
         self.points: FloatArray = _spreads(self.bars, spec, terms)
+        self._volume, self._recorded = (np.ascontiguousarray(self.rates[name]) for name in ("tick_volume", "spread"))
         self._offsets = tuple(seconds * 1000 for seconds in _offsets(self.seconds))
+        self._guard = spec.digits + GUARD_DIGITS
         self.stage = LAST
 
     @property
@@ -200,7 +204,7 @@ class BarFeed(Feed):
 
     def ask_of(self, bid: float) -> float:
         """The ask that goes with a bid in the current bar."""
-        return round(bid + self.points.item(self.position) * self.spec.point, self.spec.digits + GUARD_DIGITS)
+        return round(bid + self.points.item(self.position) * self.spec.point, self._guard)
 
     def stamp(self, stage: int) -> int:
         """Server milliseconds at which the newest bar shows a stage."""
@@ -235,15 +239,18 @@ class BarFeed(Feed):
         """What the newest bar has shown; None where that is all."""
         if self.stage == LAST:
             return None
-        row = self.rates[self.position]
-        volume, shown = int(row["tick_volume"]), self.path()[: self.stage + 1]
-        ticks = min(volume, max(1, volume * self.stage // LAST))
-        return shown[0], max(shown), min(shown), shown[-1], ticks, int(row["spread"])
+        volume, spread = self._volume.item(self.position), self._recorded.item(self.position)
+        if self.stage == 0:
+            opened = self.tick.bid
+            return opened, opened, opened, opened, min(1, volume), spread
+        shown = self.path()[: self.stage + 1]
+        return shown[0], max(shown), min(shown), shown[-1], min(volume, max(1, volume * self.stage // LAST)), spread
 
     def _quote(self) -> None:
         at, stage = self.position, self.stage
         bid: float = self.bars.open.item(at) if stage == 0 else self.bars.close.item(at) if stage == LAST else self.path()[stage]
-        self.tick = Tick(self.stamp(stage), bid, self.ask_of(bid))
+        ask = round(bid + self.points.item(at) * self.spec.point, self._guard)
+        self.tick = Tick(self._server.item(at) * 1000 + self._offsets[stage], bid, ask)
 
 
 def _offsets(seconds: int) -> tuple[int, int, int, int]:

@@ -115,6 +115,7 @@ class Ledger:
         working: pending orders by ticket.
         orders: finished orders, oldest first.
         deals: oldest first.
+        revision: how often positions have changed.
     """
 
     balance: float = 0.0
@@ -124,6 +125,7 @@ class Ledger:
     working: dict[int, Struct] = field(default_factory=dict)
     orders: list[Struct] = field(default_factory=list)
     deals: list[Struct] = field(default_factory=list)
+    revision: int = 0
     _touched: set[int] = field(default_factory=set)
     _ordered: set[int] = field(default_factory=set)
     _saved: list[int] = field(default_factory=lambda: [0, 0])
@@ -131,7 +133,7 @@ class Ledger:
     def put(self, position: OpenPosition) -> None:
         """Opens or replaces a position."""
         self.positions[position.ticket] = position
-        self._touched.add(position.ticket)
+        self._touch(position.ticket)
 
     def reduce(self, position: OpenPosition, volume: float, time_msc: int) -> None:
         """Takes lots off a position; without lots left it is gone."""
@@ -139,13 +141,12 @@ class Ledger:
         if left > 0:
             self.put(replace(position, volume=left, time_update_msc=time_msc))
         else:
-            del self.positions[position.ticket]
-            self._touched.add(position.ticket)
+            self.drop(position.ticket)
 
     def drop(self, ticket: int) -> None:
-        """Ends a position whose place another takes."""
+        """Ends a position."""
         del self.positions[ticket]
-        self._touched.add(ticket)
+        self._touch(ticket)
 
     def put_working(self, order: Struct) -> None:
         """Places or replaces a pending order."""
@@ -188,6 +189,10 @@ class Ledger:
         )
         self.mark_saved()
         return changes
+
+    def _touch(self, ticket: int) -> None:
+        self._touched.add(ticket)
+        self.revision += 1
 
     def mark_saved(self) -> None:
         """Notes that all of this is on record."""
