@@ -1,21 +1,32 @@
-"""The course of the market: stops and targets inside bars, gaps at opens, stop-out.
+"""The course of the market: time, nights, expirations, and the order in which feeds move.
 
-Rules, pessimistic because a bar does not tell the order of its ticks:
+Rules for bars, pessimistic because a bar does not tell the order of its ticks:
 
 - A long position is closed on BID, a short one on ASK.
 - At the open of a bar a stop that was jumped over fills at the open, and so does a target.
 - Inside a bar the stop is looked at before the target, and each fills at its own level.
 - A position opened at a bar's open lives through the rest of that bar.
-- Stop-out is looked at on the open and close quotes.
+- Where time stops inside a bar, only what has been quoted so far moves stops and targets; but a
+  target that is met there gives way to a stop that the rest of the bar meets, so a replay with
+  stops inside bars makes the deals of one without.
+- Stop-out is looked at on the quotes that are shown.
+
+Recorded quotes are played one by one, in order of time over all symbols: everything fills at the
+first quote that is at its price or beyond it.
 """
 
 from __future__ import annotations
 
-from execution.orders import Side
 from execution.simulated import constants as mt5
-from execution.simulated.dealer import Dealer, Fill
-from execution.simulated.feed import Feed
-from execution.simulated.ledger import OpenPosition
+from execution.simulated import pending
+from execution.simulated.bar_play import BarPlay
+from execution.simulated.dealer import Dealer
+from execution.simulated.feed import LAST
+from execution.simulated.tick_play import TickPlay
+from execution.simulated.triggers import Triggers
+
+_DAY = 86_400_000
+_THURSDAY = 4  # weekday of 1970-01-01, Sunday = 0
 
 
 class Engine:
@@ -23,9 +34,12 @@ class Engine:
 
     def __init__(self, dealer: Dealer) -> None:
         self._dealer, self._market, self._ledger = dealer, dealer.market, dealer.ledger
+        self._triggers = Triggers(dealer)
+        self._bars, self._ticks = BarPlay(self._triggers), TickPlay(self._triggers, dealer)
+        self._midnight = self._market.next_midnight(self._market.now)
 
     def advance(self) -> bool:
-        """Ends the bars that are due and opens those of the next instant.
+        """Plays to the instant at which the next bar of any symbol opens.
 
         Returns:
             False, with nothing changed, at the end of the data.
@@ -33,72 +47,70 @@ class Engine:
         instant = self._market.next_instant()
         if instant is None:
             return False
-        ending = self._market.due(instant)
-        for feed in ending:
-            self._play(feed)
-        for feed in ending:
-            feed.complete()
-        self._stop_out()
-        for feed in self._market.open_at(instant):
-            self._gap(feed)
-        self._stop_out()
+        self._reach(instant)
         return True
 
-    def _play(self, feed: Feed) -> None:
-        """The rest of a bar after its open, for every position of its symbol."""
-        for position in self._positions(feed):
-            low, high = self._exit_range(feed, position)
-            sign = position.side.value
-            worst, best = (low, high) if sign > 0 else (high, low)
-            if position.sl and (worst - position.sl) * sign <= 0:
-                self._fill_level(position, position.sl, mt5.DEAL_REASON_SL, feed.last_second())
-            elif position.tp and (best - position.tp) * sign >= 0:
-                self._fill_level(position, position.tp, mt5.DEAL_REASON_TP, feed.last_second())
+    def advance_to(self, now: int) -> None:
+        """Plays everything up to an instant, UTC epoch milliseconds; nothing for one that has passed."""
+        while (instant := self._market.next_instant()) is not None and instant <= now:
+            self._reach(instant)
+        if now > self._market.now:
+            self._settle(now)
+            self._play(now)
+            self._market.tell(now)
 
-    def _gap(self, feed: Feed) -> None:
-        """The open of a bar, for every position that was open before it."""
-        for position in self._positions(feed):
-            price, sign = self._dealer.exit_price(position), position.side.value
-            if position.sl and (price - position.sl) * sign <= 0:
-                self._fill_level(position, price, mt5.DEAL_REASON_SL, feed.tick.time_msc // 1000)
-            elif position.tp and (price - position.tp) * sign >= 0:
-                self._fill_level(position, price, mt5.DEAL_REASON_TP, feed.tick.time_msc // 1000)
+    def _reach(self, instant: int) -> None:
+        """Plays up to an instant at which bars open, then opens them."""
+        if instant >= self._midnight or self._ledger.working:
+            self._settle(instant)
+        self._play(instant)
+        opened = self._market.open_at(instant)
+        if self._ledger.positions or self._ledger.working:
+            for feed in opened:
+                self._bars.gap(feed)
+            self._triggers.stop_out()
 
-    def _positions(self, feed: Feed) -> list[OpenPosition]:
-        return [position for position in self._ledger.positions.values() if position.symbol == feed.spec.name]
+    def _play(self, instant: int) -> None:
+        """Shows of every feed what an instant has seen of it."""
+        moving = [(feed, stage) for feed in self._market.bar_feeds if feed.stage < LAST and (stage := feed.stage_at(instant)) > feed.stage]
+        busy = self._ledger.positions or self._ledger.working
+        if busy:
+            for feed, stage in moving:
+                self._bars.play(feed, stage)
+        for feed, stage in moving:
+            feed.show(stage)
+        if busy and moving:
+            self._triggers.stop_out()
+        if self._market.tick_feeds:
+            self._ticks.play(instant)
 
-    def _exit_range(self, feed: Feed, position: OpenPosition) -> tuple[float, float]:
-        low, high = feed.range()
-        return (low, high) if position.side is Side.LONG else (feed.ask_of(low), feed.ask_of(high))
+    def _settle(self, instant: int) -> None:
+        """Lets the nights and the expirations up to an instant come, each after what the market did before it."""
+        while (due := self._next_deadline()) <= instant:
+            self._play(due)
+            self._expire(due)
+            if due == self._midnight:
+                self._charge_night(due)
+                self._midnight = self._market.next_midnight(due)
 
-    def _fill_level(self, position: OpenPosition, price: float, reason: int, second: int) -> None:
-        stopped = reason == mt5.DEAL_REASON_SL
-        digits = self._market.feeds[position.symbol].spec.digits
-        comment = f"[{'sl' if stopped else 'tp'} {position.sl if stopped else position.tp:.{digits}f}]"
-        self._close(position, price, reason, comment, second * 1000)
+    def _next_deadline(self) -> int:
+        """UTC milliseconds of the next midnight of the server or end of an order."""
+        ends = (end for order in self._ledger.working.values() if (end := pending.expires(order)) is not None)
+        return min((self._market.utc_of(end) for end in ends), default=self._midnight)
 
-    def _stop_out(self) -> None:
-        """Closes the worst position while the margin level is below the account's limit."""
-        while self._ledger.positions:
-            margin, equity = self._dealer.margin(), self._dealer.equity()
-            level = self._dealer.level(equity, margin)
-            if margin <= 0 or level >= self._dealer.account.stop_out:
-                return
-            worst = min(self._ledger.positions.values(), key=lambda position: (self._dealer.floating(position), position.ticket))
-            price = self._dealer.exit_price(worst)
-            self._close(worst, price, mt5.DEAL_REASON_SO, f"so {level:.2f}%", self._market.server_msc())
+    def _expire(self, due: int) -> None:
+        now = self._market.server_of(due)
+        for order in list(self._ledger.working.values()):
+            end = pending.expires(order)
+            if end is not None and end <= now:
+                pending.end(self._dealer, order, mt5.ORDER_STATE_EXPIRED, now)
 
-    def _close(self, position: OpenPosition, price: float, reason: int, comment: str, time_msc: int) -> None:
-        self._dealer.close(
-            position,
-            Fill(
-                symbol=position.symbol,
-                side=position.side.opposite,
-                volume=position.volume,
-                price=price,
-                time_msc=time_msc,
-                reason=reason,
-                magic=position.magic,
-                comment=comment,
-            ),
-        )
+    def _charge_night(self, midnight: int) -> None:
+        """Swap for the day that ends."""
+        now = self._market.server_of(midnight)
+        weekday = (now // _DAY - 1 + _THURSDAY) % 7
+        for position in list(self._ledger.positions.values()):
+            terms = self._market.feeds[position.symbol].terms
+            nights = terms.swap_nights[weekday]
+            if nights and terms.swap_mode != mt5.SYMBOL_SWAP_MODE_DISABLED:
+                self._dealer.charge_night(position, nights, now)
