@@ -205,5 +205,11 @@ def new_stop(policy: ExitPolicy, held: Held, bar: ClosedBar) -> float | None:
     sign = held.side.value
     stop = sign * held.stop if held.stop else -np.inf
     figures = (stop, sign * held.entry, held.risk, sign * bar.exit_price, bar.atr, bar.cost)
-    raised = float(policy.raised_stop(*map(np.float64, figures)))  # type: ignore[arg-type]  # one position is an array without a dimension
+    raised = float(policy.raised_stop(*map(np.asarray, figures)))
     return sign * raised if raised > stop else None
+
+
+def part_due(policy: ExitPolicy, held: Held, bar: ClosedBar) -> bool:
+    """Whether a position has earned enough for a part of it to be closed."""
+    sign = held.side.value
+    return held.risk > 0 and bool(policy.part_due(*map(np.asarray, (sign * held.entry, held.risk, sign * bar.exit_price))))
