@@ -42,6 +42,9 @@ class TerminalSettings(Section):
         "America/New_York+7", description="the server's clock: IANA zone, plus hours"
     )
     trade_mode: Literal["paper", "live"] = Field("paper", description="paper sends nothing to a real terminal. RISK: live sends orders")
+    paper_balance: float | None = Field(
+        None, gt=0, description="balance that a new paper account is opened with; empty = the real account's"
+    )
     allow_real_account: bool = Field(False, description="RISK: true lets live mode trade an account with real money")
     magic: int = Field(20_260_101, ge=1, le=2**63 - 1, description="marks our orders; orders with another magic are left alone")
     deviation: int = Field(10, ge=0, le=1_000, description="points of slippage accepted on instant execution")
