@@ -56,6 +56,11 @@ class Home:
         return self.path / "broker.db"
 
     @property
+    def paper_book(self) -> Path:
+        """The paper account's database."""
+        return self.path / "paper.db"
+
+    @property
     def key_file(self) -> Path:
         """The key that signs manifests; hexadecimal text."""
         return self.path / "signing.key"

@@ -111,7 +111,11 @@ class PositionBook:
         return sum(intent.symbol == symbol for intent in self._unresolved.values())
 
     def closing(self, ticket: int) -> bool:
-        """Whether an order that closes this position is on its way."""
+        """Whether an order that closes this position, or a part of it, is on its way."""
+        return any(intent.position == ticket and intent.purpose != "stop" for intent in self._unresolved.values())
+
+    def changing(self, ticket: int) -> bool:
+        """Whether anything that concerns this position is on its way."""
         return any(intent.position == ticket for intent in self._unresolved.values())
 
     def start(self, now: datetime) -> None:
@@ -153,6 +157,8 @@ class PositionBook:
         self._forget(intent)
         if result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "entry":
             self._opened(intent, result)
+        elif result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "partial":
+            self._record_deals(intent.position)
         elif result.state is OrderState.REJECTED:
             logger.warning("{}: order {} was refused: {} {}", intent.symbol, intent.key, result.retcode, result.message)
 

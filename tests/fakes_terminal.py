@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from execution.orders import Account, OrderIntent, Position, Quote, Side
+from execution.simulated.structs import AccountInfo
 from execution.terminal import Reply, Request
 from market_data.instruments import SymbolSpec
 
@@ -83,6 +84,7 @@ def symbol_info(name: str = "EURUSD", **changes: Any) -> SimpleNamespace:
 
 def account_info(**changes: Any) -> SimpleNamespace:
     fields = {
+        **dict.fromkeys(AccountInfo.__match_args__, 0),
         "login": 1001,
         "server": "Broker-Demo",
         "currency": "USD",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
@@ -16,8 +17,9 @@ from config.home import Home
 from config.settings import Settings
 from execution.mt5_client import MT5Client, official_module
 from execution.orders import Account
+from execution.paper import PaperTerminal
 from execution.simulated import SimulatedAccount, SimulatedMT5, default_spec
-from execution.terminal import Execution, ModuleTerminal, Request
+from execution.terminal import Execution, ModuleTerminal, Request, Terminal
 from market_data.bars import Bars, Timeframe
 from market_data.clock import BrokerTime, Clock, SystemClock
 from market_data.importers import read_source
@@ -64,7 +66,7 @@ class OpenTerminal:
     Attributes:
         account_name: how journal rows name the account.
         mode: `simulated`, `paper` or `live`.
-        sends: whether orders are sent.
+        sends: whether orders are sent, to whatever fills them in this mode.
         banner: one line that says what is at stake.
     """
 
@@ -93,7 +95,7 @@ def open_terminal(settings: Settings, options: RunOptions, home: Home) -> OpenTe
         TerminalUnavailable: the real terminal cannot be reached, or is not the one configured.
         SettingsError: live trading is asked for without all that it needs.
     """
-    return _open_real(settings, options) if settings.uses_mt5 else _open_simulated(settings, options, home)
+    return _open_real(settings, options, home) if settings.uses_mt5 else _open_simulated(settings, options, home)
 
 
 # --- simulated ------------------------------------------------------------------------------
@@ -244,9 +246,32 @@ def wait_in_slices(stop: threading.Event, seconds: float) -> bool:
     return stop.wait(seconds % SLICE)
 
 
-def _open_real(settings: Settings, options: RunOptions) -> OpenTerminal:
+def _open_real(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
+    chosen, real = settings.terminal, ModuleTerminal(official_module())
+    if chosen.trade_mode == "live":
+        return _connected(settings, options, _client(settings, real))
+    with ExitStack() as opened:
+        paper = _paper(settings, real, home)
+        opened.callback(paper.close)
+        terminal = _connected(settings, options, _client(settings, paper))
+        opened.callback(terminal.close)
+        return replace(terminal, close=opened.pop_all().close)
+
+
+def _paper(settings: Settings, real: Terminal, home: Home) -> PaperTerminal:
+    clock, rule = SystemClock(), BrokerTime(settings.terminal.broker_time_zone)
+    return PaperTerminal(
+        real,
+        home.paper_book,
+        commission=settings.risk.commission_per_lot,
+        now_msc=lambda: 1_000 * int(rule.to_server(int(clock.now().timestamp()))[0]),
+        balance=settings.terminal.paper_balance,
+    )
+
+
+def _connected(settings: Settings, options: RunOptions, client: MT5Client) -> OpenTerminal:
+    """A real terminal, or a paper one over it, that is logged in to the account that was meant."""
     chosen = settings.terminal
-    client = _client(settings, ModuleTerminal(official_module()))
     password = chosen.mt5_password.get_secret_value() if chosen.mt5_password is not None else None
     path = str(chosen.mt5_path) if chosen.mt5_path is not None else None
     connect = partial(
@@ -254,7 +279,7 @@ def _open_real(settings: Settings, options: RunOptions) -> OpenTerminal:
     )
     account = connect()
     live = _may_trade(settings, options, account)
-    what = "LIVE: orders are sent" if live else "DRY RUN: real quotes, nothing is sent"
+    what = "LIVE: orders are sent" if live else "DRY RUN: real quotes, fills on paper, nothing is sent"
     return OpenTerminal(
         client=client,
         market=PolledMarket(chosen.poll_seconds, client.terminal_connected, connect),
@@ -262,7 +287,7 @@ def _open_real(settings: Settings, options: RunOptions) -> OpenTerminal:
         account=account,
         account_name=f"mt5:{account.server}/{account.login}",
         mode="live" if live else "paper",
-        sends=live,
+        sends=True,
         banner=f"{what}; account {account.login} at {account.server}",
         close=client.close,
     )
@@ -282,7 +307,7 @@ def _may_trade(settings: Settings, options: RunOptions, account: Account) -> boo
     return True
 
 
-def _client(settings: Settings, terminal: ModuleTerminal) -> MT5Client:
+def _client(settings: Settings, terminal: Terminal) -> MT5Client:
     chosen = settings.terminal
     return MT5Client(terminal, broker_time=BrokerTime(chosen.broker_time_zone), magic=chosen.magic, deviation=chosen.deviation)
 

@@ -28,6 +28,7 @@ DOORS = {
         "utils.journal_schema",
         "utils.shared_state",
         "execution.simulated.book",
+        "execution.paper.book",
     },
 }
 

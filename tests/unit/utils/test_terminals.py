@@ -9,8 +9,12 @@ import pytest
 from config.errors import HomeError, SettingsError, TerminalUnavailable
 from config.home import open_home
 from config.loading import load_settings
+from execution.orders import OrderState
+from execution.simulated import SimulatedAccount
 from execution.translate import spec_from
-from tests.fakes_terminal import ScriptedTerminal, account_info, symbol_info
+from tests.fakes_paper import LookOnly
+from tests.fakes_simulated import flat, make_bars, make_terminal
+from tests.fakes_terminal import ScriptedTerminal, account_info, intent, symbol_info
 from utils import terminals
 from utils.terminals import PolledMarket, RunOptions, open_terminal, origin_of, select_symbols, wait_in_slices
 
@@ -103,12 +107,6 @@ class TestReal:
         script.on("account_info", _account_info(2 if real else 0))
         return open_terminal(mt5(**values), options or RunOptions(), open_home(tmp_path, "mt5:Broker-Demo/42"))
 
-    def test_paper_is_the_default_and_sends_nothing(self, script, tmp_path):
-        terminal = self.open(script, tmp_path)
-        assert (terminal.mode, terminal.sends) == ("paper", False)
-        assert terminal.banner.startswith("DRY RUN")
-        assert terminal.account_name == "mt5:Broker-Demo/42"
-
     def test_live_needs_both_opt_ins(self, script, tmp_path):
         with pytest.raises(SettingsError, match="--live without TRADE_MODE=live"):
             self.open(script, tmp_path, RunOptions(live=True))
@@ -129,7 +127,53 @@ class TestReal:
         assert error.value.exit_code == 4
 
     def test_the_password_is_in_no_text(self, script, tmp_path):
-        assert "secret" not in repr(self.open(script, tmp_path))
+        assert "secret" not in repr(self.open(script, tmp_path, RunOptions(live=True), trade_mode="live"))
+
+
+class TestPaper:
+    """The official module is replaced by a simulated one that fails at any trade call."""
+
+    @pytest.fixture
+    def real(self, monkeypatch):
+        module = make_terminal(
+            make_bars(flat(1.1, 30)), history=10, connect=False, account=SimulatedAccount(login=42, server="Broker-Demo", balance=4_000.0)
+        )
+        monkeypatch.setattr(terminals, "official_module", lambda: module)
+        monkeypatch.setattr(terminals, "ModuleTerminal", LookOnly)
+        monkeypatch.setattr(terminals, "SystemClock", lambda: module.clock)
+        return module
+
+    def open(self, tmp_path, **values):
+        return open_terminal(mt5(**values), RunOptions(), open_home(tmp_path, "mt5:Broker-Demo/42"))
+
+    def test_it_is_the_default_and_fills_on_paper(self, real, tmp_path):
+        terminal = self.open(tmp_path)
+        assert (terminal.mode, terminal.sends, terminal.account_name) == ("paper", True, "mt5:Broker-Demo/42")
+        assert terminal.banner.startswith("DRY RUN")
+        assert terminal.account.balance == 4_000.0
+        terminal.client.select("EURUSD")
+        sent = terminal.client.send(intent(volume=0.1, sl=1.09, tp=1.12))
+        assert sent.state is OrderState.FILLED
+        assert [position.ticket for position in terminal.client.positions()] == [sent.order]
+        assert terminal.client.account().balance == 4_000.0 - 0.35
+        terminal.close()
+
+    def test_the_paper_account_lives_in_the_home(self, real, tmp_path):
+        first = self.open(tmp_path, paper_balance=500.0)
+        first.client.select("EURUSD")
+        first.client.send(intent(volume=0.01, sl=1.09, tp=1.12))
+        first.close()
+        assert (tmp_path / "paper.db").is_file()
+        again = self.open(tmp_path)
+        assert len(again.client.positions()) == 1
+        assert again.account.balance == pytest.approx(499.96)
+        again.close()
+
+    def test_a_terminal_that_cannot_be_reached_leaves_no_open_book(self, real, tmp_path, monkeypatch):
+        monkeypatch.setattr(real, "initialize", lambda **keywords: False)
+        with pytest.raises(TerminalUnavailable):
+            self.open(tmp_path)
+        (tmp_path / "paper.db").unlink()  # on Windows an open file could not be removed
 
 
 class TestPolledMarket:
