@@ -70,6 +70,7 @@ def test_no_symbol_at_all_is_refused() -> None:
     [
         ({"gate": {"gate_profile": "threshold"}, "terminal": {"trade_mode": "live"}}, "GATE_PROFILE=threshold"),
         ({"models": {"use_lag_llama": True}}, "USE_LAG_LLAMA=true"),
+        ({"exits": {"break_even_r": 0.5, "break_even_offset": 2.6}}, "BREAK_EVEN_OFFSET lies beyond"),
         ({"terminal": {"terminal": "mt5"}}, "TERMINAL=mt5 without MT5_LOGIN"),
         ({"models": {"model_path": "same", "xgb_model_path": "same"}}, "MODEL_PATH equals XGB_MODEL_PATH"),
         ({"models": {"use_random_forest": False, "use_xgboost": False, "use_lstm": False}}, "all false"),
@@ -107,3 +108,8 @@ def test_a_login_without_its_server_is_refused(terminal: str) -> None:
         settings(terminal={"terminal": terminal, "mt5_login": 7})
     settings(terminal={"terminal": terminal, "mt5_login": 7, "mt5_server": "Demo"})
     settings(terminal={"terminal": "simulated", "mt5_login": 7})
+
+
+def test_an_offset_that_break_even_can_reach_is_accepted() -> None:
+    Settings(exits={"break_even_r": 0.5, "break_even_offset": 2.5})
+    Settings(exits={"break_even_r": 0.0, "break_even_offset": 2.5})  # off
