@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.sources import FlatSource
-from config.values import broker_zone, distinct, plain_path, split_list
+from config.values import broker_zone, distinct, plain_path, split_list, trading_sessions
 
 
 class Section(BaseModel):
@@ -25,6 +25,7 @@ class Section(BaseModel):
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(distinct)]
 Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
+Sessions = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(trading_sessions)]
 
 
 class TerminalSettings(Section):
@@ -176,6 +177,23 @@ class FilterSettings(Section):
 
     min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
     blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
+    trading_sessions: Sessions = Field(
+        (), description="entries only inside these, such as London 08:00-17:00 in the city's own time; none: at all hours"
+    )
+    weekend_minutes: int = Field(30, ge=0, le=2_880, description="minutes before Friday 17:00 New York without entries; 0 = off")
+
+
+class NewsSettings(Section):
+    """Scheduled releases, from a file that you or a script in the terminal keeps."""
+
+    news_file: Annotated[Path, AfterValidator(plain_path)] | None = Field(
+        None, description="CSV or JSON with time (or time_server), currency, impact, title; none: no news window"
+    )
+    news_before_minutes: int = Field(15, ge=0, le=1_440, description="minutes without entries before a release")
+    news_after_minutes: int = Field(15, ge=0, le=1_440, description="minutes without entries after it")
+    news_impact: Literal["low", "medium", "high"] = Field("high", description="least impact that counts")
+    news_required: bool = Field(False, description="true: no entries while the file is missing, faulty or stale")
+    news_max_age_hours: float = Field(168.0, gt=0, le=8_760, description="a file written longer ago is stale")
 
 
 class LogSettings(Section):
@@ -201,6 +219,7 @@ class Settings(BaseSettings):
     risk: RiskSettings = RiskSettings()
     exits: ExitSettings = ExitSettings()
     filters: FilterSettings = FilterSettings()
+    news: NewsSettings = NewsSettings()
     logs: LogSettings = LogSettings()
 
     @classmethod
@@ -248,6 +267,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             not (settings.models.use_random_forest or settings.models.use_xgboost or settings.models.use_lstm),
             "USE_RANDOM_FOREST, USE_XGBOOST and USE_LSTM are all false: nothing could ever vote",
+        ),
+        (
+            settings.news.news_required and settings.news.news_file is None,
+            "NEWS_REQUIRED=true without NEWS_FILE: every entry would be refused; name the file",
         ),
     ]
     return [text for wrong, text in rules if wrong]
