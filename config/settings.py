@@ -161,6 +161,18 @@ class RiskSettings(Section):
     max_spread_to_stop: float = Field(0.35, gt=0, le=1, description="widest spread, as a share of the stop distance")
     cooldown_bars: int = Field(3, ge=0, le=10_000, description="bars without an entry on a symbol after a losing trade")
     max_margin_percent: float = Field(30.0, gt=0, le=100, description="% of equity that margin may take, the new order included")
+    max_currency_risk_percent: float = Field(
+        1.0, gt=0, le=100, description="RISK: % of equity lost at the stops of all positions for or against one currency, hedges set off"
+    )
+    max_currency_exposure_percent: float = Field(
+        3_000.0, gt=0, le=100_000, description="market value held in one currency, longs and shorts added, as % of equity"
+    )
+    max_correlation: float = Field(0.7, ge=0, le=1, description="symbols whose returns correlate above this count as one bet")
+    max_correlated_positions: int = Field(2, ge=1, le=100, description="positions that are one bet, the new one included")
+    max_orders_per_hour: int = Field(60, ge=1, le=10_000, description="entries in any hour, all symbols; stops a runaway")
+    max_drawdown_percent: float = Field(
+        10.0, gt=0, le=100, description="RISK: % below the highest equity at which entries stop until `resume --drawdown`"
+    )
 
 
 class ExitSettings(Section):
