@@ -97,6 +97,7 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
     if told["running"] and last:
         lines |= {
             "trading": last["trading"],
+            **risk_lines(last.get("risk") or {}),
             "time": minute(last["at"]),
             "decision": f"{minute(last['last_bar'])} {last['last_decision']}" if last["last_bar"] else "none yet",
             "training": last["training"] or "idle",
@@ -106,6 +107,29 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
         }
     lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
     return lines | _journal_lines(told)
+
+
+def risk_lines(risk: Mapping[str, Any]) -> dict[str, object]:
+    """The risk state by the heading under which people look for it; empty where the daemon told none.
+
+    >>> risk_lines({"kill_switch": "", "drawdown_percent": 1.5, "max_drawdown_percent": 10.0, "day_loss_percent": -0.2,
+    ...     "daily_loss_percent": 2.0, "exposure": {"EUR": 100.0}, "session": "open", "news_next": None, "news_problem": None})["risk"]
+    'drawdown 1.50 % of 10 %, day +0.20 % (limit -2 %)'
+    """
+    if not risk:
+        return {}
+    day, drawdown = risk["day_loss_percent"], risk["drawdown_percent"]
+    fallen = "drawdown unknown" if drawdown is None else f"drawdown {drawdown:.2f} % of {risk['max_drawdown_percent']:g} %"
+    today = "day unknown" if day is None else f"day {-day:+.2f} % (limit -{risk['daily_loss_percent']:g} %)"
+    lines: dict[str, object] = {"risk": f"{fallen}, {today}"}
+    if risk["kill_switch"]:
+        lines["kill switch"] = f"{risk['kill_switch']}; lift it with `resume --drawdown`"
+    lines["session"] = risk["session"]
+    if risk["exposure"]:
+        lines["exposure"] = ", ".join(f"{currency} {amount:+,.0f}" for currency, amount in risk["exposure"].items())
+    if risk["news_next"] or risk["news_problem"]:
+        lines["news"] = "; ".join(filter(None, (risk["news_next"], risk["news_problem"])))
+    return lines
 
 
 def _daemon(running: bool, last: Mapping[str, Any], age: float | None) -> str:
