@@ -20,6 +20,9 @@ from market_data.clock import utc_text
 SEARCH_EVERY = timedelta(hours=1)
 """Deals are looked through at least so often; a change of balance makes it at once."""
 
+MARKS = "risk.drawdown."
+"""Keys of the shared state; mode and account follow."""
+
 _LATE = timedelta(hours=1)
 """A deal may show up so much later than it is dated."""
 
@@ -62,7 +65,7 @@ class EquityGuard:
         self._limit = limit_percent
         self._terminal = terminal
         self._store = store
-        self._key = f"risk.drawdown.{scope}"
+        self._key = f"{MARKS}{scope}"
         self.mark, self._fault = _kept(store, self._key)
         self.equity: float | None = None
         self._stored = self.mark
