@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.sources import FlatSource
-from config.values import broker_zone, distinct, plain_path, split_list
+from config.values import broker_zone, distinct, plain_path, split_list, trading_sessions
 
 
 class Section(BaseModel):
@@ -25,6 +25,7 @@ class Section(BaseModel):
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(distinct)]
 Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
+Sessions = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(trading_sessions)]
 
 
 class TerminalSettings(Section):
@@ -165,6 +166,18 @@ class RiskSettings(Section):
     max_spread_to_stop: float = Field(0.35, gt=0, le=1, description="widest spread, as a share of the stop distance")
     cooldown_bars: int = Field(3, ge=0, le=10_000, description="bars without an entry on a symbol after a losing trade")
     max_margin_percent: float = Field(30.0, gt=0, le=100, description="% of equity that margin may take, the new order included")
+    max_currency_risk_percent: float = Field(
+        1.0, gt=0, le=100, description="RISK: % of equity lost at the stops of all positions for or against one currency, hedges set off"
+    )
+    max_currency_exposure_percent: float = Field(
+        3_000.0, gt=0, le=100_000, description="market value held in one currency, longs and shorts added, as % of equity"
+    )
+    max_correlation: float = Field(0.7, ge=0, le=1, description="symbols whose returns correlate above this count as one bet")
+    max_correlated_positions: int = Field(2, ge=1, le=100, description="positions that are one bet, the new one included")
+    max_orders_per_hour: int = Field(60, ge=1, le=10_000, description="entries in any hour, all symbols; stops a runaway")
+    max_drawdown_percent: float = Field(
+        10.0, gt=0, le=100, description="RISK: % below the highest equity at which entries stop until `resume --drawdown`"
+    )
 
 
 class ExitSettings(Section):
@@ -187,6 +200,23 @@ class FilterSettings(Section):
 
     min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
     blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
+    trading_sessions: Sessions = Field(
+        (), description="entries only inside these, such as London 08:00-17:00 in the city's own time; none: at all hours"
+    )
+    weekend_minutes: int = Field(30, ge=0, le=2_880, description="minutes before Friday 17:00 New York without entries; 0 = off")
+
+
+class NewsSettings(Section):
+    """Scheduled releases, from a file that you or a script in the terminal keeps."""
+
+    news_file: Annotated[Path, AfterValidator(plain_path)] | None = Field(
+        None, description="CSV or JSON with time (or time_server), currency, impact, title; none: no news window"
+    )
+    news_before_minutes: int = Field(15, ge=0, le=1_440, description="minutes without entries before a release")
+    news_after_minutes: int = Field(15, ge=0, le=1_440, description="minutes without entries after it")
+    news_impact: Literal["low", "medium", "high"] = Field("high", description="least impact that counts")
+    news_required: bool = Field(False, description="true: no entries while the file is missing, faulty or stale")
+    news_max_age_hours: float = Field(168.0, gt=0, le=8_760, description="a file written longer ago is stale")
 
 
 class LogSettings(Section):
@@ -212,6 +242,7 @@ class Settings(BaseSettings):
     risk: RiskSettings = RiskSettings()
     exits: ExitSettings = ExitSettings()
     filters: FilterSettings = FilterSettings()
+    news: NewsSettings = NewsSettings()
     logs: LogSettings = LogSettings()
 
     @classmethod
@@ -267,6 +298,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             settings.exits.break_even_offset > settings.exits.break_even_r * settings.exits.min_stop_costs > 0,
             "BREAK_EVEN_OFFSET lies beyond the price at which BREAK_EVEN_R moves the stop: lower it to BREAK_EVEN_R x MIN_STOP_COSTS or less",
+        ),
+        (
+            settings.news.news_required and settings.news.news_file is None,
+            "NEWS_REQUIRED=true without NEWS_FILE: every entry would be refused; name the file",
         ),
     ]
     return [text for wrong, text in rules if wrong]

@@ -6,6 +6,16 @@ import re
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+_CITIES = {
+    "frankfurt": "Europe/Berlin",
+    "london": "Europe/London",
+    "new york": "America/New_York",
+    "sydney": "Australia/Sydney",
+    "tokyo": "Asia/Tokyo",
+}
+"""Market places by the name that traders use."""
+
+_SESSION = re.compile(r"(?P<zone>[A-Za-z_/+-]+(?: [A-Za-z]+)?) (?P<opens>(?:[01]\d|2[0-3]):[0-5]\d)-(?P<closes>(?:[01]\d|2[0-3]):[0-5]\d)")
 _ZONE = re.compile(r"(?P<name>[A-Za-z_]+(?:[/-][A-Za-z_-]+)*)(?:\+(?P<hours>\d{1,2}))?")
 
 
@@ -49,6 +59,30 @@ def broker_zone(text: str) -> str:
     except (ZoneInfoNotFoundError, OSError) as error:
         raise ValueError(f"there is no time zone {match['name']}; write one such as Europe/Athens, America/New_York+7 or UTC+2") from error
     return text
+
+
+def trading_sessions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Sessions with their zones written in full.
+
+    >>> trading_sessions(("London 08:00-17:00",))
+    ('Europe/London 08:00-17:00',)
+
+    Raises:
+        ValueError: if one is not a zone and a span of local time.
+    """
+    return tuple(_trading_session(text) for text in texts)
+
+
+def _trading_session(text: str) -> str:
+    match = _SESSION.fullmatch(text)
+    if match is None or match["opens"] == match["closes"]:
+        raise ValueError(f"{text!r} is no session; write a zone and two times, such as London 08:00-17:00 or Asia/Tokyo 22:00-02:00")
+    zone = _CITIES.get(match["zone"].lower(), match["zone"])
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise ValueError(f"there is no time zone {zone}; write one such as Europe/London, or one of {', '.join(_CITIES)}") from error
+    return f"{zone} {match['opens']}-{match['closes']}"
 
 
 def plain_path(path: Path) -> Path:

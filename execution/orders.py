@@ -105,7 +105,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A booked transaction; `net` over all deals of a position is what the trade made."""
+    """A booked transaction; `net` over all deals of a position is what the trade made.
+
+    Attributes:
+        transfer: whether it paid money in or out: a deposit, a withdrawal, credit, a bonus.
+    """
 
     ticket: int
     order: int
@@ -123,6 +127,7 @@ class Deal:
     magic: int
     time: datetime
     comment: str
+    transfer: bool = False
 
     @property
     def net(self) -> float:

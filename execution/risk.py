@@ -1,23 +1,40 @@
 """The risk gate: every entry passes it, and what it cannot compute it refuses.
 
 A rule is a function of one case that answers None, or says why not. `RULES` and `LIMITS`, read
-from top to bottom, are the policy.
+from top to bottom, are the policy for account and proposal; `WATCHED_RULES` and `WATCHED_LIMITS`
+are the whole policy, with what a watch knows of the surroundings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from config.errors import OrderDenied
 from config.settings import RiskSettings
 from execution.orders import Side
-from execution.risk_case import Approved, Case, Denied, Proposal, RiskState, TradingState, at_least_zero, finite, positive
+from execution.risk_case import Approved, Case, Denied, Proposal, RiskState, Scene, TradingState, at_least_zero, finite, positive
 from execution.sizing import lots_for_risk
+from execution.surroundings import correlated_positions, currency_exposure, currency_risk, drawdown, news_window, order_rate
 from market_data.clock import NEW_YORK
 
-__all__ = ["LIMITS", "RULES", "Approved", "Denied", "Proposal", "RiskGate", "RiskState", "TradingState", "trading_day", "trading_day_start"]
+__all__ = [
+    "LIMITS",
+    "RULES",
+    "WATCHED_LIMITS",
+    "WATCHED_RULES",
+    "Approved",
+    "Denied",
+    "Proposal",
+    "RiskGate",
+    "RiskState",
+    "Scene",
+    "TradingState",
+    "Watch",
+    "trading_day",
+    "trading_day_start",
+]
 
 Answer = TypeVar("Answer")
 
@@ -63,11 +80,16 @@ def max_positions_per_symbol(case: Case) -> str | None:
 
 
 def daily_loss(case: Case) -> str | None:
-    """The day's loss, floating loss included, is below its limit."""
+    """The day's loss, floating loss included, is below its limit.
+
+    Money paid in or out is neither profit nor loss. The percentage is of what the day opened
+    with, or of what a withdrawal left of it: a deposit does not widen the day's limit.
+    """
     opening = positive("equity at the day's opening", case.state.day_equity)
-    lost = (opening - case.equity) / opening * 100
+    base = positive("the day's opening equity less withdrawals", min(opening, opening + case.transfers))
+    lost = (opening + case.transfers - case.equity) / base * 100
     limit = case.risk.daily_loss_percent
-    return f"{lost:.2f} % of the day's opening equity {opening:.2f} is lost, DAILY_LOSS_PERCENT is {limit}" if lost >= limit else None
+    return f"{lost:.2f} % of the day's opening equity {base:.2f} is lost, DAILY_LOSS_PERCENT is {limit}" if lost >= limit else None
 
 
 def cooldown(case: Case) -> str | None:
@@ -97,9 +119,12 @@ def stops_level(case: Case) -> str | None:
     """Stop and target keep the broker's least distance from both sides of the quote.
 
     A level of 0 often means that the broker decides by the moment, so the spread is the least.
+    Within the freeze level nothing could be changed or closed, so it counts as well.
     """
     proposal, quote = case.proposal, case.proposal.quote
-    least = max(at_least_zero("stops level", proposal.spec.stops_level) * proposal.spec.point, case.spread)
+    spec = proposal.spec
+    level = max(at_least_zero("stops level", spec.stops_level), at_least_zero("freeze level", spec.freeze_level))
+    least = max(level * spec.point, case.spread)
     near, far = (quote.bid, quote.ask) if proposal.side is Side.LONG else (quote.ask, quote.bid)
     room = min((near - proposal.sl) * proposal.side, (proposal.tp - far) * proposal.side)
     # Prices carry float dust of about a millionth of a point.
@@ -124,6 +149,9 @@ RULES: tuple[Rule, ...] = (
     stops_level,
 )
 """Vetoes, in the order in which they are asked."""
+
+WATCHED_RULES: tuple[Rule, ...] = (drawdown, *RULES, order_rate, correlated_positions, news_window)
+"""The same with what a watch knows; what has stopped all entries is named first."""
 
 
 def risk_percent(case: Case) -> float:
@@ -161,24 +189,44 @@ Limit = Callable[[Case], float]
 LIMITS: tuple[Limit, ...] = (risk_percent, volume_limit, max_margin_percent, free_margin)
 """Caps on the volume, each in lots; the smallest holds."""
 
+WATCHED_LIMITS: tuple[Limit, ...] = (*LIMITS, currency_risk, currency_exposure)
+"""The same with what a watch knows."""
+
+
+class Watch(Protocol):
+    """Whoever knows the surroundings of an entry."""
+
+    def scene(self, proposal: Proposal, state: RiskState) -> Scene:
+        """What surrounds this entry now."""
+        ...
+
 
 class RiskGate:
-    """Reviews entries by `RULES`, then sizes them by `LIMITS`; holds no state.
+    """Reviews entries by its rules, then sizes them by its limits; holds no state.
 
     Args:
         risk: the limits.
+        watch: knows the surroundings; the daemon always has one. Without one `RULES` and `LIMITS`
+            alone are asked.
     """
 
-    def __init__(self, risk: RiskSettings) -> None:
+    def __init__(self, risk: RiskSettings, watch: Watch | None = None) -> None:
         self._risk = risk
+        self._watch = watch
+        self._rules = RULES if watch is None else WATCHED_RULES
+        self._limits = LIMITS if watch is None else WATCHED_LIMITS
 
     def review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
         """Approves an entry with its volume, or denies it with the first rule that objects.
 
         A rule that lacks a figure denies; there is no default volume.
+
+        Raises:
+            RetryError: the watch cannot tell what surrounds the entry: there is no approval.
         """
-        case = Case(self._risk, proposal, state)
-        for rule in RULES:
+        scene = None if self._watch is None else self._watch.scene(proposal, state)
+        case = Case(self._risk, proposal, state, scene)
+        for rule in self._rules:
             objection = _ask(rule, case)
             if objection is not None:
                 return Denied(rule.__name__, str(objection))
@@ -186,7 +234,7 @@ class RiskGate:
 
     def _size(self, case: Case) -> Approved | Denied:
         allowed: dict[str, float] = {}
-        for limit in LIMITS:
+        for limit in self._limits:
             lots = _ask(limit, case)
             if not isinstance(lots, float):
                 return Denied(limit.__name__, str(lots))

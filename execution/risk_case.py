@@ -7,7 +7,9 @@ turns that into a denial.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from config.settings import RiskSettings
@@ -68,6 +70,31 @@ class RiskState:
 
 
 @dataclass(frozen=True, slots=True)
+class Scene:
+    """What surrounds an entry beside account and proposal; None is unknown, and unknown is refused.
+
+    Attributes:
+        specs: of every symbol with a position.
+        correlations: of the proposal's symbol with each symbol that has a position.
+        peak_equity: the highest equity so far, transfers counted in.
+        tripped: why the drawdown switch has stopped entries; empty while it has not.
+        transfers: account currency paid in, less paid out, since the day's opening equity was noted.
+        oldest_entry: when the oldest of the newest MAX_ORDERS_PER_HOUR entries was made; the
+            beginning of time where there are fewer.
+        news: why the calendar speaks against an entry now; empty where it does not.
+    """
+
+    now: datetime
+    specs: Mapping[str, SymbolSpec] | None
+    correlations: Mapping[str, float | None] | None
+    peak_equity: float | None
+    tripped: str | None
+    transfers: float | None
+    oldest_entry: datetime | None
+    news: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     """An entry that may be sent.
 
@@ -118,6 +145,19 @@ class Case:
     risk: RiskSettings
     proposal: Proposal
     state: RiskState
+    surroundings: Scene | None = None
+
+    @property
+    def scene(self) -> Scene:
+        """The surroundings, which must be known."""
+        if self.surroundings is None:
+            raise ValueError("the surroundings are unknown")
+        return self.surroundings
+
+    @property
+    def transfers(self) -> float:
+        """Account currency paid in since the day's opening; a gate without a watch knows of none."""
+        return 0.0 if self.surroundings is None else finite("money paid in and out", self.scene.transfers)
 
     @property
     def account(self) -> Account:

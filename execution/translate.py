@@ -28,6 +28,8 @@ DEAL_REASONS: Mapping[int, str] = MappingProxyType(
     dict(enumerate(("client", "mobile", "web", "expert", "sl", "tp", "so", "rollover", "vmargin", "split")))
 )
 SIDES: Mapping[int, Side] = MappingProxyType({Execution.ORDER_TYPE_BUY: Side.LONG, Execution.ORDER_TYPE_SELL: Side.SHORT})
+TRANSFERS = frozenset({2, 3, 6})
+"""DEAL_TYPE_BALANCE, _CREDIT and _BONUS: money that comes or goes without a trade. Charges and interest are costs."""
 ORDER_TYPES: Mapping[Side, int] = MappingProxyType({side: kind for kind, side in SIDES.items()})
 
 _NEVER_SENT = frozenset({-2, -8})
@@ -211,6 +213,7 @@ def deal_from(raw: Any, broker_time: BrokerTime) -> Deal:
         magic=int(raw.magic),
         time=utc_of(broker_time, raw.time_msc),
         comment=str(raw.comment),
+        transfer=int(raw.type) in TRANSFERS,
     )
 
 

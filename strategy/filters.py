@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from config.settings import FilterSettings
 from market_data.clock import new_york_hour
+from market_data.sessions import before_weekend, open_sessions, parse_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,29 @@ def blocked_hour(case: FilterCase) -> str | None:
     return f"blocked hour: {hour}:00 in New York" if hour in case.settings.blocked_hours else None
 
 
+def closed_session(case: FilterCase) -> str | None:
+    """Entries only inside a trading session, where the settings name any."""
+    sessions = parse_sessions(case.settings.trading_sessions)
+    if not sessions or open_sessions(sessions, case.now):
+        return None
+    return f"closed session: {case.now:%H:%M} UTC is outside {', '.join(map(str, sessions))}"
+
+
+def weekend(case: FilterCase) -> str | None:
+    """No entries shortly before the week ends: a stop does not hold over a weekend's gap."""
+    minutes = case.settings.weekend_minutes
+    left = before_weekend(case.now, timedelta(minutes=minutes)) if minutes else None
+    if left is None:
+        return None
+    return f"weekend: {left.total_seconds() / 60:.0f} minutes to Friday 17:00 New York, WEEKEND_MINUTES is {minutes}"
+
+
 def no_range(case: FilterCase) -> str | None:
     """Without a range there is no stop distance."""
     return None if case.atr > 0 else "no range: ATR is zero or unknown"
 
 
-FILTERS: tuple[Filter, ...] = (stale_bar, blocked_hour, no_range)
+FILTERS: tuple[Filter, ...] = (stale_bar, blocked_hour, closed_session, weekend, no_range)
 """The policy, in the order in which it is asked."""
 
 

@@ -12,6 +12,7 @@ from config.errors import DataError, OutcomeUnknown, RetryError, SkipError
 from execution.exits import ExitPolicy
 from execution.orders import Account, OrderIntent, OrderResult, OrderState, Quote, Side
 from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, TradingState, trading_day, trading_day_start
+from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
 from strategy.decision import Decision, DecisionOutcome, TradeEntry
@@ -39,6 +40,10 @@ class Broker(Books, Protocol):
 
     def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
         """Account currency that an order would bind."""
+        ...
+
+    def check(self, intent: OrderIntent) -> OrderCheck:
+        """Asks the terminal whether an order would pass, its margin included; nothing is sent."""
         ...
 
     def send(self, intent: OrderIntent) -> OrderResult:
@@ -210,9 +215,22 @@ class TradeDesk:
             created=now,
             reason=decision.reason,
         )
+        refusal = self._refusal(intent)
+        if refusal is not None:
+            return DecisionOutcome(decision, "denied", f"order_check: {refusal}")
         result = self._send(intent, decision.bar_time, _plan(intent, decision, approved))
         actions = {OrderState.REJECTED: "rejected", OrderState.UNKNOWN: "unknown"}
         return DecisionOutcome(decision, actions.get(result.state, "sent"), result.message, intent.key)
+
+    def _refusal(self, intent: OrderIntent) -> str | None:
+        """Why the terminal would not take an entry; no answer is a no."""
+        try:
+            check = self._broker.check(intent)
+        except (RetryError, SkipError) as error:
+            return str(error)
+        if not check.ok:
+            return check.message
+        return None if check.margin_free >= 0 else f"free margin would be {check.margin_free:.2f}"
 
     def _send(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> OrderResult:
         """The one place that sends: on record before, followed up after."""

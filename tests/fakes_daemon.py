@@ -20,6 +20,7 @@ from config.errors import TerminalCallFailed
 from config.loading import load_settings
 from execution.mt5_client import MT5Client
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
+from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.clock import ManualClock
 from strategy.decision import Decision
@@ -56,6 +57,8 @@ class FakeBroker:
         self.clock = clock
         self.answers: deque[str] = deque()
         self.sent: list[OrderIntent] = []
+        self.checked: list[OrderIntent] = []
+        self.verdict = OrderCheck(True, 0, "Done", 9_000.0)
         self.held: dict[int, Position] = {}
         self.deals: list[Deal] = []
         self.failing: set[str] = set()
@@ -95,6 +98,15 @@ class FakeBroker:
 
     def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
         return volume * price * 1_000.0
+
+    def check(self, intent: OrderIntent) -> OrderCheck:
+        self._may("check")
+        self.checked.append(intent)
+        return self.verdict
+
+    def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
+        self._may("deals_between")
+        return tuple(d for d in self.deals if start <= d.time <= end)
 
     def send(self, intent: OrderIntent) -> OrderResult:
         self.on_send(intent)

@@ -118,6 +118,14 @@ class ListRecorder:
         since = [at for at in self.equities if at >= start]
         return self.equities[min(since)].equity if since else None
 
+    def day_opening(self, start: datetime) -> tuple[datetime, float] | None:
+        since = [at for at in self.equities if at >= start]
+        return (min(since), self.equities[min(since)].equity) if since else None
+
+    def entry_before(self, rank: int) -> datetime | None:
+        made = [intent.created for intent, _ in self.intents.values() if intent.purpose == "entry"]
+        return made[-rank] if len(made) >= rank else None
+
     def last_decision(self, symbol: str) -> datetime | None:
         return max((o.decision.bar_time for o in self.outcomes if o.decision.symbol == symbol), default=None)
 

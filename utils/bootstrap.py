@@ -18,12 +18,16 @@ from loguru import logger
 from config.errors import RetryError
 from config.home import Home, hold_home, open_home, prepare_home, signing_key
 from config.settings import Settings
+from execution.equity_guard import EquityGuard
 from execution.exits import ExitPolicy
 from execution.orders import Account
 from execution.risk import RiskGate
+from execution.risk_watch import RiskWatch
 from market_data.bars import Timeframe
-from market_data.clock import SystemClock, utc_text
+from market_data.clock import BrokerTime, SystemClock, utc_text
+from market_data.correlation import BarMemory
 from market_data.loader import BarLoader
+from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
 from strategy.decision import JobRun
 from strategy.features import WARMUP
@@ -130,10 +134,12 @@ class _Daemon:
         self.models = ActiveModels()
         self.server = ModelServer(self.registry, self.models)
         self.trainer = self._trainer(origin, wall, progress)
+        self.bars = BarMemory(self.loader)
+        self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
         self.desk = TradeDesk(
             terminal.client,
-            RiskGate(settings.risk),
+            RiskGate(settings.risk, self.watch),
             policy,
             self.journal,
             commission=settings.risk.commission_per_lot,
@@ -146,6 +152,20 @@ class _Daemon:
         key = signing_key(home, override.get_secret_value() if override is not None else None)
         keep = self.settings.models.keep_versions
         return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock)
+
+    def _watch(self) -> RiskWatch:
+        risk, terminal = self.settings.risk, self.terminal
+        scope = f"{terminal.mode}.{terminal.account_name}"
+        return RiskWatch(
+            risk,
+            self.settings.filters,
+            terminal=terminal.client,
+            guard=EquityGuard(risk.max_drawdown_percent, terminal.client, self.state, scope),
+            records=self.journal,
+            news=NewsDesk(self.settings.news, BrokerTime(self.settings.terminal.broker_time_zone)),
+            bars=self.bars,
+            clock=terminal.clock,
+        )
 
     def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:
         client, settings = self.terminal.client, self.settings
@@ -188,6 +208,7 @@ class _Daemon:
             seconds=settings.logs.heartbeat_seconds,
             state=self.state,
             desk=self.desk,
+            watch=self.watch,
             trainer=self.trainer,
             models=self.models,
             stop=self.stop,
@@ -195,7 +216,7 @@ class _Daemon:
         )
         return TradingLoop(
             market=self.terminal.market,
-            source=self.loader,
+            source=self.bars,
             strategy=ScalpingStrategy(self.models, settings.filters, scope, settings.data.max_bar_age_bars),
             desk=self.desk,
             recorder=self.journal,

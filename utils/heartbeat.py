@@ -40,12 +40,34 @@ class State(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """What the heartbeat needs of the risk watch."""
+
+    @property
+    def tripped(self) -> str:
+        """Why the drawdown switch has stopped entries; empty while it has not."""
+        ...
+
+    def after_pass(self, now: datetime) -> None:
+        """Looks around."""
+        ...
+
+    def reset(self) -> None:
+        """Lifts the drawdown switch."""
+        ...
+
+    def report(self, now: datetime) -> dict[str, Any]:
+        """The risk state, for `status`."""
+        ...
+
+
 class Heartbeat:
     """Called after every pass; acts by the machine's clock, and never on the way to a decision.
 
     Args:
         wall: the machine's clock.
         seconds: between heartbeat lines.
+        watch: looks around after every pass; while its switch has tripped there are no entries.
         idle: called with every heartbeat for housekeeping.
     """
 
@@ -56,6 +78,7 @@ class Heartbeat:
         seconds: float,
         state: State,
         desk: TradeDesk,
+        watch: Watch,
         trainer: AutoTrainer,
         models: ActiveModels,
         stop: threading.Event,
@@ -65,6 +88,7 @@ class Heartbeat:
         self._seconds = seconds
         self._state = state
         self._desk = desk
+        self._watch = watch
         self._trainer = trainer
         self._models = models
         self._stop = stop
@@ -72,12 +96,15 @@ class Heartbeat:
         self._next_beat = 0.0
         self._next_ear = 0.0
         self._process = psutil.Process()
-        desk.paused = bool(state.get(PAUSED, False))
-        if desk.paused:
+        self._paused = bool(state.get(PAUSED, False))
+        self._hold()
+        if self._paused:
             logger.warning("trading is paused since before this start: no entries until `resume`")
 
     def after_pass(self, now: datetime, last: Decision | None) -> None:
-        """Listens once a second, beats every `seconds`."""
+        """Looks around, listens once a second, beats every `seconds`."""
+        self._watch.after_pass(now)
+        self._hold()
         moment = self._wall.monotonic()
         if moment >= self._next_ear:
             self._next_ear = moment + LISTEN_SECONDS
@@ -92,20 +119,37 @@ class Heartbeat:
             return
         if command in ("pause", "resume"):
             self._pause(command == "pause")
+        elif command == "resume-drawdown":
+            self._lift()
         elif command in ("stop", "flatten"):
             self._flatten(now, command)
         else:
-            logger.warning("control.command {!r} is unknown; known are pause, resume, stop, flatten", command)
+            logger.warning("control.command {!r} is unknown; known are pause, resume, resume-drawdown, stop, flatten", command)
             return
         logger.info("command {}: trading is {}", command, self._desk.trading.value)
         self._state.set("status", self.snapshot(now, last))  # whoever asks for it now sees the effect
 
+    def _hold(self) -> None:
+        """No entries while somebody paused them, or the drawdown switch has tripped."""
+        self._desk.paused = self._paused or bool(self._watch.tripped)
+
     def _pause(self, paused: bool) -> None:
-        """Kept over restarts; a resume lifts a pause, not what an error has set."""
+        """Kept over restarts; a resume lifts a pause, not what an error or the drawdown switch has set."""
         self._state.set(PAUSED, paused)
-        self._desk.paused = paused
-        if not paused and self._desk.trading is not TradingState.ACTIVE:
+        self._paused = paused
+        self._hold()
+        if not paused and self._desk.state is not TradingState.ACTIVE:
             logger.warning("an error had stopped entries: look at the log, then restart to allow them again")
+        if not paused and self._watch.tripped:
+            logger.warning("the drawdown switch still stops entries: {}; lift it with `resume --drawdown`", self._watch.tripped)
+
+    def _lift(self) -> None:
+        """A pause stays."""
+        try:
+            self._watch.reset()
+        except RetryError as error:
+            logger.error("the drawdown switch was not lifted: {}; try again", error)
+        self._hold()
 
     def _flatten(self, now: datetime, command: str) -> None:
         """Stops in any case: what could not be closed keeps its stop at the broker and is listed at the end."""
@@ -141,6 +185,7 @@ class Heartbeat:
             "last_decision": f"{last.symbol} {last.side.name.lower() if last.side else 'none'}: {last.reason}" if last else None,
             "models": {slot: model.info.version for slot, model in sorted(self._models.snapshot().items())},
             "trading": self._desk.trading.value,
+            "risk": self._watch.report(now),
             "open_trades": len(self._desk.open_trades),
             "training": trainer.running if trainer.alive else DEAD,
             "due": {job: utc_text(due) for job, due in sorted(trainer.due.items())},

@@ -131,6 +131,21 @@ class JournalReader:
         rows = self._reading.rows(sql, (*self._scope, stamp(start)))
         return float(rows[0][0]) if rows else None
 
+    def day_opening(self, start: datetime) -> tuple[datetime, float] | None:
+        """When the first equity at or after an instant was recorded, and what it was, account currency."""
+        sql = "SELECT at, equity FROM equity WHERE account = ? AND mode = ? AND at >= ? ORDER BY at LIMIT 1"
+        rows = self._reading.rows(sql, (*self._scope, stamp(start)))
+        return (instant(rows[0][0]), float(rows[0][1])) if rows else None
+
+    def entry_before(self, rank: int) -> datetime | None:
+        """When the `rank`-th newest entry was intended, 1 for the newest; None where there are fewer."""
+        # NOT INDEXED: a walk back over a few rows, however long the journal is.
+        sql = (
+            "SELECT created FROM orders NOT INDEXED WHERE account = ? AND mode = ? AND purpose = 'entry' ORDER BY id DESC LIMIT 1 OFFSET ?"
+        )
+        rows = self._reading.rows(sql, (*self._scope, rank - 1))
+        return instant(rows[0][0]) if rows else None
+
     def decisions(self, limit: int, symbol: str | None = None) -> Rows:
         """Rows of `decisions`, newest first."""
         return self._listed(

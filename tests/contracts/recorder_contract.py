@@ -205,6 +205,20 @@ class RecorderContract:
             recorder.log_exit(an_exit(ticket, START + minutes * MINUTE))
         assert [trade.entry.ticket for trade in recorder.recent_closed(2)] == [2, 3]
 
+    def test_the_days_opening_is_the_first_equity_with_its_time(self, recorder):
+        assert recorder.day_opening(START) is None
+        for minutes, equity in ((0, 9_000.0), (2, 9_100.0), (3, 9_200.0)):
+            recorder.record_equity(START + minutes * MINUTE, an_account(equity))
+        assert recorder.day_opening(START) == (START, 9_000.0)
+        assert recorder.day_opening(START + MINUTE) == (START + 2 * MINUTE, 9_100.0)
+        assert recorder.day_opening(START + 4 * MINUTE) is None
+
+    def test_entries_are_counted_back_from_the_newest_without_exits(self, recorder):
+        assert recorder.entry_before(1) is None
+        for minutes, purpose in enumerate(("entry", "exit", "entry", "exit", "entry")):
+            recorder.record_intent(an_intent(f"k{minutes}", START + minutes * MINUTE, purpose=purpose), START)
+        assert [recorder.entry_before(rank) for rank in (1, 2, 3, 4)] == [START + 4 * MINUTE, START + 2 * MINUTE, START, None]
+
     def test_the_last_loss_is_of_the_symbol_and_lost_money(self, recorder):
         nets = {1: ("EURUSD", -1.0), 2: ("EURUSD", 0.0), 3: ("EURUSD", 2.0), 4: ("GBPUSD", -1.0)}
         for ticket, (symbol, net) in nets.items():

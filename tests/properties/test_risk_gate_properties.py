@@ -96,6 +96,7 @@ SPEC_FIGURES = (
     "volume_step",
     "volume_limit",
     "stops_level",
+    "freeze_level",
 )
 STATE_FIGURES = ("day_equity", "margin_per_lot", "profit_per_lot", "unresolved")
 ACCOUNT_FIGURES = ("equity", "margin", "margin_free")

@@ -28,10 +28,21 @@ def pause(wait: WaitOption = 30.0, home: HomeOption = None) -> None:
     say("paused: no new entries; open positions are still managed")
 
 
-def resume(wait: WaitOption = 30.0, home: HomeOption = None) -> None:
-    """Entries again after a pause."""
+def resume(
+    drawdown: Annotated[bool, typer.Option("--drawdown", help="lift the drawdown switch; equity now is the new peak")] = False,
+    wait: WaitOption = 30.0,
+    home: HomeOption = None,
+) -> None:
+    """Entries again after a pause.
+
+    With --drawdown after the drawdown switch has tripped; a pause then stays.
+    """
+    if drawdown:
+        _send(_running(home), "resume-drawdown", wait)
+        say("the drawdown switch is lifted, unless the daemon's log says otherwise: see `status`")
+        return
     _send(_running(home), "resume", wait)
-    say("resumed, unless the daemon has halted: see `status`")
+    say("resumed, unless the daemon has halted or the drawdown switch has tripped: see `status`")
 
 
 def stop(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PAUSED = "trading.paused"
 """Where the daemon keeps that it is paused."""
 
+MARKS = "risk.drawdown."
+"""Where the daemon keeps the drawdown mark of each mode and account."""
+
 
 def status(account: AccountOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """What the daemon is doing, today's result, open trades."""
@@ -31,7 +34,7 @@ def status(account: AccountOption = None, home: HomeOption = None, as_json: Json
     running = is_held(found)
     last, age = last_status(found)
     told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "paused": _paused(found)}
-    told |= {"heartbeat_age_seconds": age, "daemon": last}
+    told |= {"heartbeat_age_seconds": age, "daemon": last, "kill_switch": _tripped(found)}
     told["models"] = _active(registry_of(found, origin).state().slots)
     told |= _journalled(found, account)
     say_json(told) if as_json else say_pairs(_lines(told))
@@ -59,6 +62,18 @@ def _paused(home: Home) -> bool:
         return False
     with closing(SharedState(home.shared_state, SystemClock())) as state:
         return bool(state.get(PAUSED, False))
+
+
+def _tripped(home: Home) -> dict[str, str]:
+    """Mode and account -> why the drawdown switch stops its entries; it outlives the daemon too."""
+    from market_data.clock import SystemClock
+    from utils.shared_state import SharedState
+
+    if not home.shared_state.is_file():
+        return {}
+    with closing(SharedState(home.shared_state, SystemClock())) as state:
+        marks = state.get_all(MARKS)
+    return {key.removeprefix(MARKS): mark["tripped"] for key, mark in marks.items() if mark["tripped"]}
 
 
 def _active(slots: Mapping[str, Any]) -> dict[str, int]:
@@ -94,9 +109,13 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
     lines: dict[str, object] = {"home": f"{told['home']} (prices: {told['origin']})", "daemon": _daemon(told["running"], last, age)}
     if told["paused"]:
         lines["paused"] = "no new entries until `resume`"
+    if told["kill_switch"]:
+        reasons = "; ".join(f"{scope}: {reason}" for scope, reason in told["kill_switch"].items())
+        lines["kill switch"] = f"{reasons}; lift it with `resume --drawdown`"
     if told["running"] and last:
         lines |= {
             "trading": last["trading"],
+            **risk_lines(last.get("risk") or {}),
             "time": minute(last["at"]),
             "decision": f"{minute(last['last_bar'])} {last['last_decision']}" if last["last_bar"] else "none yet",
             "training": last["training"] or "idle",
@@ -106,6 +125,27 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
         }
     lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
     return lines | _journal_lines(told)
+
+
+def risk_lines(risk: Mapping[str, Any]) -> dict[str, object]:
+    """The risk state by the heading under which people look for it; empty where the daemon told none.
+
+    >>> risk_lines({"kill_switch": "", "drawdown_percent": 1.5, "max_drawdown_percent": 10.0, "day_loss_percent": -0.2,
+    ...     "daily_loss_percent": 2.0, "exposure": {"EUR": 100.0}, "session": "open", "news_next": None, "news_problem": None})["risk"]
+    'drawdown 1.50 % of 10 %, day +0.20 % (limit -2 %)'
+    """
+    if not risk:
+        return {}
+    day, drawdown = risk["day_loss_percent"], risk["drawdown_percent"]
+    fallen = "drawdown unknown" if drawdown is None else f"drawdown {drawdown:.2f} % of {risk['max_drawdown_percent']:g} %"
+    today = "day unknown" if day is None else f"day {-day:+.2f} % (limit -{risk['daily_loss_percent']:g} %)"
+    lines: dict[str, object] = {"risk": f"{fallen}, {today}"}
+    lines["session"] = risk["session"]
+    if risk["exposure"]:
+        lines["exposure"] = ", ".join(f"{currency} {amount:+,.0f}" for currency, amount in risk["exposure"].items())
+    if risk["news_next"] or risk["news_problem"]:
+        lines["news"] = "; ".join(filter(None, (risk["news_next"], risk["news_problem"])))
+    return lines
 
 
 def _daemon(running: bool, last: Mapping[str, Any], age: float | None) -> str:

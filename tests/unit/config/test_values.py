@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.values import broker_zone, distinct, plain_path, split_list
+from config.values import broker_zone, distinct, plain_path, split_list, trading_sessions
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,25 @@ def test_a_path_with_an_escape_read_as_a_tab_is_refused() -> None:
 
 def test_a_plain_path_passes() -> None:
     assert plain_path(Path("C:\\MetaTrader 5\\terminal64.exe")) == Path("C:\\MetaTrader 5\\terminal64.exe")
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("London 08:00-17:00", "Europe/London 08:00-17:00"),
+        ("new york 08:00-17:00", "America/New_York 08:00-17:00"),
+        ("Asia/Tokyo 22:00-02:00", "Asia/Tokyo 22:00-02:00"),
+        ("UTC 00:00-23:59", "UTC 00:00-23:59"),
+    ],
+)
+def test_a_session_is_stored_with_its_zone_in_full(given, stored):
+    assert trading_sessions((given,)) == (stored,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["London", "08:00-17:00", "London 8:00-17:00", "London 08:00-24:00", "London 08:00-08:00", "Atlantis 08:00-17:00", "/ 08:00-17:00"],
+)
+def test_what_is_no_session_is_refused(text):
+    with pytest.raises(ValueError, match=r"session|time zone"):
+        trading_sessions((text,))

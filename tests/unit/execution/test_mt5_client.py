@@ -275,6 +275,14 @@ def test_deals_between_asks_in_server_time_with_a_day_of_margin():
     assert [deal.ticket for deal in deals] == [1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "transfer"), [(0, False), (1, False), (2, True), (3, True), (4, False), (6, True), (7, False), (12, False)]
+)
+def test_deposits_credit_and_bonus_are_transfers_and_charges_are_not(kind, transfer):
+    deals = client_of(ScriptedTerminal(history_deals_get=(trade_deal(type=kind, profit=500.0),))).deals_between(MONDAY, MONDAY)
+    assert [(deal.transfer, deal.profit) for deal in deals] == [(transfer, 500.0)]
+
+
 # positions and deals
 
 

@@ -140,6 +140,13 @@ def test_a_stops_level_of_zero_still_asks_for_the_spread(side):
     assert review(near, risk=relaxed).rule == "stops_level"
 
 
+@pytest.mark.parametrize(("level", "allowed"), [(95, True), (96, False)])
+def test_within_the_freeze_level_nothing_is_opened(level, allowed):
+    verdict = review(replace(LONG, spec=replace(EURUSD, freeze_level=level)))
+    assert isinstance(verdict, Approved) == allowed
+    assert allowed or verdict.rule == "stops_level"
+
+
 def test_the_target_needs_the_distance_too():
     assert review(replace(LONG, tp=1.10007)).rule == "stops_level"
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from config.settings import FilterSettings
-from strategy.filters import FILTERS, FilterCase, blocked_hour, first_veto, no_range, stale_bar
+from strategy.filters import FILTERS, FilterCase, blocked_hour, closed_session, first_veto, no_range, stale_bar, weekend
 
 OPENED = datetime(2024, 1, 8, 15, 0, tzinfo=UTC)  # 10:00 in New York
 CASE = FilterCase(OPENED, OPENED + timedelta(seconds=61), 60, 2.0, 0.0003, FilterSettings())
@@ -66,4 +66,61 @@ def test_without_a_range_there_is_no_trade(atr):
 def test_the_first_objection_is_told():
     everything = replace(CASE, now=OPENED + timedelta(hours=1), atr=0.0)
     assert first_veto(everything).startswith("stale bar")
-    assert (stale_bar, blocked_hour, no_range) == FILTERS
+    assert (stale_bar, blocked_hour, closed_session, weekend, no_range) == FILTERS
+
+
+def at(instant, **settings):
+    return replace(CASE, now=instant, settings=FilterSettings(**settings))
+
+
+def test_without_sessions_every_hour_is_open():
+    assert closed_session(at(datetime(2024, 1, 8, 3, 0, tzinfo=UTC))) is None
+
+
+@pytest.mark.parametrize(
+    ("instant", "is_open"),
+    [
+        (datetime(2024, 1, 8, 7, 59, 59, tzinfo=UTC), False),
+        (datetime(2024, 1, 8, 8, 0, tzinfo=UTC), True),
+        (datetime(2024, 1, 8, 16, 59, 59, tzinfo=UTC), True),
+        (datetime(2024, 1, 8, 17, 0, tzinfo=UTC), False),
+        # London's summer begins on 31 March 2024, an hour earlier in UTC.
+        (datetime(2024, 3, 29, 7, 30, tzinfo=UTC), False),
+        (datetime(2024, 4, 1, 7, 30, tzinfo=UTC), True),
+        (datetime(2024, 4, 1, 16, 30, tzinfo=UTC), False),
+        # and ends on 27 October 2024.
+        (datetime(2024, 10, 25, 7, 30, tzinfo=UTC), True),
+        (datetime(2024, 10, 28, 7, 30, tzinfo=UTC), False),
+    ],
+)
+def test_a_session_keeps_its_citys_clock(instant, is_open):
+    reason = closed_session(at(instant, trading_sessions="London 08:00-17:00"))
+    assert (reason is None) == is_open
+    if not is_open:
+        assert reason.startswith("closed session")
+        assert "Europe/London 08:00-17:00" in reason
+
+
+def test_any_of_several_sessions_will_do():
+    both = {"trading_sessions": "London 08:00-09:00,New York 08:00-09:00"}
+    assert closed_session(at(datetime(2024, 1, 8, 8, 30, tzinfo=UTC), **both)) is None
+    assert closed_session(at(datetime(2024, 1, 8, 13, 30, tzinfo=UTC), **both)) is None
+    assert closed_session(at(datetime(2024, 1, 8, 12, 30, tzinfo=UTC), **both)) is not None
+
+
+@pytest.mark.parametrize(
+    ("instant", "vetoed"),
+    [
+        (datetime(2024, 1, 12, 21, 29, 59, tzinfo=UTC), False),
+        (datetime(2024, 1, 12, 21, 30, tzinfo=UTC), True),
+        (datetime(2024, 7, 12, 20, 29, 59, tzinfo=UTC), False),
+        (datetime(2024, 7, 12, 20, 30, tzinfo=UTC), True),
+        (datetime(2024, 7, 13, 12, 0, tzinfo=UTC), True),
+        (datetime(2024, 7, 14, 20, 59, 59, tzinfo=UTC), True),
+        (datetime(2024, 7, 14, 21, 0, tzinfo=UTC), False),
+        (datetime(2024, 7, 11, 20, 45, tzinfo=UTC), False),
+    ],
+)
+def test_no_entries_shortly_before_the_week_ends_and_none_at_the_weekend(instant, vetoed):
+    assert (weekend(at(instant)) is not None) == vetoed
+    assert weekend(at(instant, weekend_minutes=0)) is None

@@ -12,6 +12,7 @@ from execution.mt5_client import MT5Client
 from execution.orders import OrderState, Side
 from execution.risk import RiskGate, TradingState
 from execution.terminal import ModuleTerminal
+from execution.translate import OrderCheck
 from market_data.clock import ManualClock
 from strategy.position_book import GIVE_UP
 from strategy.trade_desk import TradeDesk
@@ -102,6 +103,32 @@ class TestEntries:
         assert case.enter(side).action == "sent"
         (intent,) = case.broker.sent
         assert (intent.price - intent.sl) * side == pytest.approx(0.0020 + SPREAD)
+
+    def test_the_terminal_is_asked_before_an_order_is_on_record(self, case):
+        case.broker.on_send = lambda intent: case.broker.checked == [intent] or pytest.fail("sent without a check")
+        assert case.enter().action == "sent"
+
+    @pytest.mark.parametrize(
+        ("verdict", "why"),
+        [
+            (OrderCheck(False, 10_019, "10019 NO_MONEY", 10.0), "order_check: 10019 NO_MONEY"),
+            (OrderCheck(True, 0, "Done", -0.01), "order_check: free margin would be -0.01"),
+            (OrderCheck(True, 0, "Done", float("nan")), "order_check: free margin would be nan"),
+        ],
+    )
+    def test_what_the_terminal_would_not_take_is_not_sent(self, case, verdict, why):
+        case.broker.verdict = verdict
+        outcome = case.enter()
+        assert (outcome.action, outcome.detail) == ("denied", why)
+        assert not case.broker.sent
+        assert not case.ledger.intents
+
+    def test_a_terminal_that_cannot_check_is_a_denial(self, case):
+        case.broker.failing.add("check")
+        outcome = case.enter()
+        assert outcome.action == "denied"
+        assert outcome.detail.startswith("order_check: check failed")
+        assert not case.ledger.intents
 
     def test_a_partial_fill_is_a_smaller_trade_at_smaller_risk(self, case):
         case.broker.answers.append("half")

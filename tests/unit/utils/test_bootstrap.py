@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -12,14 +13,20 @@ from loguru import logger
 
 from config.errors import DataFileError, HomeError, StorageError, TerminalDisconnected
 from config.home import hold_home, open_home
+from execution.drawdown import from_json
+from execution.equity_guard import MARKS
 from execution.mt5_client import MT5Client
+from execution.risk import WATCHED_LIMITS, WATCHED_RULES
+from execution.risk_watch import RiskWatch
 from execution.simulated import default_spec
+from market_data.clock import ManualClock
 from market_data.synthetic import synthetic_bars
 from strategy.position_book import PositionBook
 from tests.fakes_daemon import TREES_ONLY, run_here, table
 from utils import bootstrap
 from utils.cli.running import readable
 from utils.heartbeat import Heartbeat
+from utils.shared_state import SharedState
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +86,24 @@ class TestEnd:
         result = run(9)
         assert (result.exit_code, result.summary["ended"], result.summary["balance"]) == (0, "stopped", None)
         assert "balance unknown" in readable(result.summary)
+
+    def test_every_entry_of_the_daemon_passes_the_whole_gate(self, run, monkeypatch):
+        gates = []
+        desk = bootstrap.TradeDesk
+        monkeypatch.setattr(
+            bootstrap, "TradeDesk", lambda broker, gate, *rest, **named: gates.append(gate) or desk(broker, gate, *rest, **named)
+        )
+        run(1)
+        (gate,) = gates
+        assert (gate._rules, gate._limits) == (WATCHED_RULES, WATCHED_LIMITS)
+        assert isinstance(gate._watch, RiskWatch)
+
+    def test_the_drawdown_mark_is_kept_by_account_and_mode(self, run, tmp_path):
+        run(2)
+        with closing(SharedState(tmp_path / "shared_state.db", ManualClock(datetime(2024, 1, 1, tzinfo=UTC)))) as state:
+            (mark,) = [from_json(value) for key, value in state.get_all(MARKS).items() if key == f"{MARKS}simulated.simulated/1"]
+        assert (mark.peak, mark.tripped) == (10_000.0, "")
+        assert mark.transfer > 0  # the deposit that opened the account is in the peak already
 
     def test_a_command_to_stop_is_a_good_end(self, run, monkeypatch):
         monkeypatch.setattr(Heartbeat, "after_pass", lambda heart, now, last: heart._stop.set())

@@ -52,14 +52,21 @@ def daemon(home, act):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sent"), [(["pause"], "pause"), (["resume"], "resume"), (["stop"], "stop"), (["stop", "--flatten"], "flatten")]
+    ("arguments", "sent"),
+    [
+        (["pause"], "pause"),
+        (["resume"], "resume"),
+        (["resume", "--drawdown"], "resume-drawdown"),
+        (["stop"], "stop"),
+        (["stop", "--flatten"], "flatten"),
+    ],
 )
 def test_a_command_reaches_the_daemon(home, command, arguments, sent):
     taken = []
 
     def act(state):
         taken.extend(filter(None, [state.take("control.command")]))
-        return "stop" in taken or "flatten" in taken
+        return "stop" in taken or "flatten" in taken or "resume-drawdown" in taken
 
     with daemon(home, act):
         result = command(*arguments)

@@ -7,6 +7,7 @@ import pytest
 
 from config.home import hold_home
 from config.settings import Settings
+from execution import equity_guard
 from market_data.clock import ManualClock
 from tests.contracts.recorder_contract import START, an_entry
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
@@ -102,6 +103,46 @@ def test_status_of_a_running_daemon_tells_its_last_heartbeat(command, home):
     assert told["heartbeat_age_seconds"] >= 0
     for words in ("running, process 4711, last heartbeat", "active", "train:xgboost", "scalper v4", "no model takes a side", "373 MB"):
         assert words in text
+
+
+RISK = {
+    "kill_switch": "",
+    "drawdown_percent": 1.25,
+    "max_drawdown_percent": 10.0,
+    "day_loss_percent": 0.5,
+    "daily_loss_percent": 2.0,
+    "exposure": {"EUR": 99_000.0, "USD": -99_000.0},
+    "session": "open: Europe/London 08:00-17:00",
+    "news_next": "USD 'CPI' (high) at 2024-06-12 12:30 UTC",
+    "news_problem": "3 rows cannot be read",
+}
+
+
+def test_status_of_a_running_daemon_tells_its_risk(command, home):
+    with hold_home(home), closing(state_of(home)) as state:
+        state.set("status", STATUS | {"risk": RISK})
+        text = command("status", "--home", home.path).stdout
+        state.set(
+            "status", STATUS | {"risk": RISK | {"day_loss_percent": None, "drawdown_percent": None, "exposure": {}, "news_next": None}}
+        )
+        unknown = command("status", "--home", home.path).stdout
+    assert "drawdown 1.25 % of 10 %, day -0.50 % (limit -2 %)" in text
+    assert "EUR +99,000, USD -99,000" in text
+    assert "USD 'CPI' (high) at 2024-06-12 12:30 UTC; 3 rows cannot be read" in text
+    assert "open: Europe/London 08:00-17:00" in text
+    assert "drawdown unknown, day unknown" in unknown
+    assert "exposure" not in unknown
+
+
+def test_a_tripped_switch_is_shown_also_without_a_daemon(command, home):
+    assert status.MARKS == equity_guard.MARKS
+    mark = {"peak": 10_000.0, "transfer": 0, "seen": "", "tripped": ""}
+    with closing(state_of(home)) as state:
+        state.set(f"{status.MARKS}paper.mt5:Demo/7", mark)
+        assert "kill switch" not in command("status", "--home", home.path).stdout
+        state.set(f"{status.MARKS}live.mt5:Demo/7", mark | {"tripped": "equity fell"})
+    assert "live.mt5:Demo/7: equity fell; lift it with `resume --drawdown`" in command("status", "--home", home.path).stdout
+    assert answer(command("status", "--home", home.path, "--json"))["kill_switch"] == {"live.mt5:Demo/7": "equity fell"}
 
 
 def test_a_pause_is_shown_also_without_a_daemon(command, home):

@@ -40,6 +40,24 @@ class Wall(ManualClock):
         return self.seconds
 
 
+class Eye:
+    """A risk watch that a test trips."""
+
+    def __init__(self):
+        self.tripped, self.looked, self.failing = "", 0, False
+
+    def after_pass(self, now):
+        self.looked += 1
+
+    def reset(self):
+        if self.failing:
+            raise TerminalCallFailed("account_info", -1, "busy")
+        self.tripped = ""
+
+    def report(self, now):
+        return {"kill_switch": self.tripped}
+
+
 class Body:
     """A heart with everything that it beats for."""
 
@@ -48,13 +66,13 @@ class Body:
         self.wall, self.stop = Wall(NOW), Event()
         self.desk = TradeDesk(None, None, None, ListRecorder(self.wall), commission=0.0, sends=True)
         self.due = {"train:scalper": NOW}
-        self.idle = 0
-        self.trainer_lives = True
+        self.idle, self.watch, self.trainer_lives = 0, Eye(), True
         self.heart = Heartbeat(
             wall=self.wall,
             seconds=60.0,
             state=self.store,
             desk=self.desk,
+            watch=self.watch,
             trainer=SimpleNamespace(
                 get_status=lambda: TrainerStatus("train:xgboost", self.due, {"train:scalper": "rejected: why"}, self.trainer_lives)
             ),
@@ -112,6 +130,41 @@ def test_a_resume_does_not_lift_what_an_error_has_set(body, said, state):
     assert any("an error had stopped entries" in line for line in said)
 
 
+def test_the_drawdown_switch_stops_entries_until_it_is_lifted(body, said):
+    body.watch.tripped = "equity fell"
+    body.heart.after_pass(NOW, None)
+    assert body.desk.trading is TradingState.REDUCING
+    body.say("resume")
+    assert body.desk.trading is TradingState.REDUCING
+    assert any("still stops entries: equity fell" in line for line in said)
+    assert body.store["status"]["risk"] == {"kill_switch": "equity fell"}
+    body.say("resume-drawdown")
+    assert body.desk.trading is TradingState.ACTIVE
+    assert PAUSED not in body.store or body.store[PAUSED] is False
+
+
+def test_lifting_the_switch_leaves_a_pause_alone(body):
+    body.watch.tripped = "equity fell"
+    body.say("pause")
+    body.say("resume-drawdown")
+    assert (body.watch.tripped, body.desk.trading) == ("", TradingState.REDUCING)
+    body.say("resume")
+    assert body.desk.trading is TradingState.ACTIVE
+
+
+def test_a_switch_that_cannot_be_lifted_stays(body, said):
+    body.watch.tripped, body.watch.failing = "equity fell", True
+    body.say("resume-drawdown")
+    assert body.desk.trading is TradingState.REDUCING
+    assert any("was not lifted" in line for line in said)
+
+
+def test_it_looks_around_after_every_pass(body):
+    for _ in range(3):
+        body.heart.after_pass(NOW, None)
+    assert body.watch.looked == 3
+
+
 def test_stop_ends_the_run(body):
     body.say("stop")
     assert body.stop.is_set()
@@ -166,7 +219,7 @@ def test_a_command_is_in_the_status_at_once(body):
 
 def test_a_beat_says_what_is_going_on(body, said):
     decision = Decision("EURUSD", NOW, Side.SHORT, "2 of 2 short")
-    body.desk.paused = True
+    body.watch.tripped = "equity fell"
     body.heart.after_pass(NOW, decision)
     status = body.store["status"]
     assert status["last_bar"] == "2024-01-08T10:00:00.000Z"
