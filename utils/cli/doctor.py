@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, TerminalOption, env_file
+from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, TerminalOption, env_file, home_folder
 from utils.cli.output import say, say_json
 
 
@@ -21,7 +21,12 @@ def doctor(
     from utils.doctor import Finding, Grade, examine
 
     found: list[Finding] = []
-    for finding in examine(env_file().parent, {"terminal": terminal, "symbols": symbols}, tuple(source or ("synthetic",)), home):
+    for finding in examine(
+        env_file().parent,
+        {"terminal": terminal, "symbols": symbols},
+        source=tuple(source or ("synthetic",)),
+        folder=lambda settings: home_folder(home, settings),
+    ):
         found.append(finding)
         if not as_json:
             say(f"{finding.grade.value}  {finding.check}: {finding.detail}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,14 +15,12 @@ from config.settings import Settings
 from utils.doctor import machine, terminal
 from utils.doctor.findings import Finding, failed, guarded, passed
 from utils.doctor.homes import home
-from utils.terminals import RunOptions, default_home, open_terminal, origin_of
+from utils.terminals import RunOptions, open_terminal, origin_of
 
 _BITS = 64 if sys.maxsize > 2**32 else 32
 
 
-def examine(
-    project: Path, overrides: Mapping[str, Any], source: tuple[str, ...] = ("synthetic",), folder: Path | None = None
-) -> Iterator[Finding]:
+def examine(project: Path, overrides: Mapping[str, Any], source: tuple[str, ...], folder: Callable[[Settings], Path]) -> Iterator[Finding]:
     """Every check, one after the other; a fault ends only what depends on it.
 
     Nothing is written into the home, and no order is sent.
@@ -31,7 +29,7 @@ def examine(
         project: folder of `.env` and requirements.txt.
         overrides: settings of the command line.
         source: as for `run`.
-        folder: the home; None: the default one.
+        folder: the home that the settings mean.
     """
     yield machine.python((sys.version_info.major, sys.version_info.minor), _BITS)
     yield from machine.packages((project / "requirements.txt").read_text(encoding="utf-8"))
@@ -42,7 +40,7 @@ def examine(
             yield failed("settings", line.strip(), "correct .env or the environment; `config show` lists what is allowed")
         return
     yield passed("settings", f"sound, TRADE_MODE={settings.terminal.trade_mode}, GATE_PROFILE={settings.gate.gate_profile}")
-    path = (folder if folder is not None else default_home(settings, project)).expanduser().resolve()
+    path = folder(settings).expanduser().resolve()
     options = RunOptions(source, live=settings.uses_mt5 and settings.terminal.trade_mode == "live")
     yield machine.zones(settings.terminal.broker_time_zone.partition("+")[0])
     yield machine.disk(path)
