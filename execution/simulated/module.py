@@ -11,16 +11,19 @@ from typing import Any
 from execution.orders import Side
 from execution.simulated import constants as mt5
 from execution.simulated import reports
-from execution.simulated.calls import CallFailed, expect, integer, invalid, number, terminal_call, text
+from execution.simulated.calls import CallFailed, expect, integer, invalid, number, terminal_call, text, without_arguments
 from execution.simulated.market_calls import MarketCalls
 from execution.simulated.queries import filtered, in_history, window
 from execution.simulated.requests import parse_request
+from execution.simulated.shortcuts import Shortcuts
 from execution.simulated.structs import STRUCTS, Struct
 
 _LOGIN_NAMES = ("login", "password", "server")
+_START_NAMES = {"path": str, "timeout": int, "portable": int}
+_START_TIMEOUT = 60_000
 
 
-class SimulatedMT5(MarketCalls):
+class SimulatedMT5(Shortcuts, MarketCalls):
     """A MetaTrader 5 terminal, its Python module and its broker, simulated.
 
     Time at the surface is server time as epoch seconds, as in the real module. Nothing is
@@ -47,10 +50,12 @@ class SimulatedMT5(MarketCalls):
     @terminal_call(failure=False)
     def initialize(self, *args: Any, **keywords: Any) -> bool:
         """Connects: `([path], login=, password=, server=, timeout=, portable=)`; again is a reconnect."""
-        known = {"path", "timeout", "portable", *_LOGIN_NAMES}
-        if len(args) > 1 or not set(keywords) <= known or (args and not isinstance(args[0], str)):
+        given = {**dict(zip(("path",), args, strict=False)), **keywords}
+        if len(args) > 1 or not set(given) <= {*_START_NAMES, *_LOGIN_NAMES}:
             raise invalid()
-        self._initialized = False
+        if not all(isinstance(given[name], kind) for name, kind in _START_NAMES.items() if name in given):
+            raise invalid()
+        self._start(given.get("timeout", _START_TIMEOUT))
         self._authorise({name: keywords[name] for name in _LOGIN_NAMES if name in keywords})
         self._initialized = True
         return True
@@ -79,6 +84,7 @@ class SimulatedMT5(MarketCalls):
         self._require_connection()
         return reports.VERSION
 
+    @without_arguments
     def last_error(self) -> tuple[int, str]:
         """Code and message that the last call left; asking does not change it."""
         return self._error
