@@ -73,6 +73,14 @@ def from_epoch(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def epoch_msc(instant: datetime) -> int:
+    """Epoch milliseconds of an aware datetime; what is finer is dropped."""
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+_EPOCH, _MILLISECOND = datetime.fromtimestamp(0, UTC), timedelta(milliseconds=1)
+
+
 class BrokerTime:
     """The rule between UTC and the clock that a broker's server writes into its times.
 

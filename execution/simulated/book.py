@@ -14,7 +14,7 @@ from execution.orders import Side
 from execution.simulated.ledger import Changes, Ledger, OpenPosition
 from execution.simulated.structs import TradeDeal, TradeOrder
 
-_VERSION = 1
+_VERSION = 2
 _ORDER_COLUMNS = """(ticket INTEGER PRIMARY KEY, time_setup INTEGER, time_setup_msc INTEGER, time_done INTEGER, time_done_msc INTEGER,
     time_expiration INTEGER, type INTEGER, type_time INTEGER, type_filling INTEGER, state INTEGER, magic TEXT, position_id INTEGER,
     position_by_id INTEGER, reason INTEGER, volume_initial REAL, volume_current REAL, price_open REAL, sl REAL, tp REAL,
@@ -29,6 +29,8 @@ _SCHEMA = (
     magic TEXT, position_id INTEGER, reason INTEGER, volume REAL, price REAL, commission REAL, swap REAL, profit REAL, fee REAL,
     symbol TEXT, comment TEXT, external_id TEXT)""",
 )
+_MIGRATIONS = {1: ("UPDATE state SET value = value || '000' WHERE key = 'now'",)}
+"""Statements that lift a book of a version to the next: the instant was in seconds."""
 _INSERT = {
     "positions": "INSERT OR REPLACE INTO positions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "working_orders": "INSERT OR REPLACE INTO working_orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -105,14 +107,19 @@ class Book:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise self._unusable(f"it has version {version}, this program knows {_VERSION}")
-        if version == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
-            self._db.execute("COMMIT")
+        if version != _VERSION:
+            self._lift(version)
+
+    def _lift(self, version: int) -> None:
+        """Makes a new book, or one of an earlier version into one of this."""
+        statements = _SCHEMA if version == 0 else [part for step in range(version, _VERSION) for part in _MIGRATIONS[step]]
+        self._db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        self._db.execute("COMMIT")
 
     def _write(self, changes: Changes) -> None:
         self._insert("positions", [astuple(position) for position in changes.positions])

@@ -20,7 +20,7 @@ from execution.simulated.market import Market, fingerprint, first_instant
 from execution.simulated.money import Money
 from execution.simulated.trade import TradeDesk
 from market_data.bars import Bars
-from market_data.clock import BrokerTime, ManualClock
+from market_data.clock import BrokerTime, ManualClock, epoch_msc
 from market_data.instruments import SymbolSpec
 
 
@@ -92,6 +92,25 @@ class TerminalCore:
             if moved:
                 self._commit(durable=False)
             return moved
+
+    def advance_to(self, now: datetime) -> None:
+        """Plays the market up to an instant, also one inside a bar.
+
+        Whole bars are played as `advance` plays them. Of the bar that `now` falls into the open, the
+        extremes and the close are quoted as its time passes; the forming bar, stops and targets move
+        with them. What happened is committed. An instant that has passed changes nothing.
+
+        Args:
+            now: aware.
+
+        Raises:
+            ValueError: for a naive datetime.
+        """
+        if now.tzinfo is None:
+            raise ValueError(f"advance_to({now!r}) needs an aware datetime")
+        with self._lock:
+            self._engine.advance_to(epoch_msc(now))
+            self._commit(durable=False)
 
     def close(self) -> None:
         """Closes the broker's book; the terminal cannot be used afterwards."""

@@ -1,7 +1,8 @@
-"""The market of one symbol: bars played one tick of the open and one of the close at a time."""
+"""The market of one symbol: bars, each played as four quotes: open, two extremes, close."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from config.errors import DataError
 from execution.simulated import constants as mt5
 from execution.simulated.calls import CallFailed, invalid
-from execution.simulated.series import TIMEFRAME_SECONDS, Rates, Series, single_increasing
+from execution.simulated.series import TIMEFRAME_SECONDS, Rates, Series, Young, single_increasing
 from execution.simulated.structs import TICK_DTYPE
 from market_data.bars import RATES_DTYPE, Bars, FloatArray, IntArray
 from market_data.clock import BrokerTime
@@ -22,6 +23,8 @@ _FLAGS = 0x80 | mt5.TICK_FLAG_BID | mt5.TICK_FLAG_ASK  # the high bit is what of
 _COLUMNS = ("time", "open", "high", "low", "close", "tick_volume", "spread")
 _CLOSED_GAP = 1_800
 _GUARD_DIGITS = 3  # keeps a spread of 2.5 points, drops the dust of adding floats
+LAST = 3
+"""The stage of a bar that has shown its open (0), its extremes (1, 2) and its close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Feed:
 
     Attributes:
         position: index of the newest bar; -1 before the first.
-        forming: whether that bar has shown its open only.
+        stage: how much of it has been shown: 0 its open only, LAST all of it.
         tick: the current quote.
     """
 
@@ -57,59 +60,68 @@ class Feed:
         self._series = {bars.timeframe.constant: Series.native(self.rates)}
         self._server: IntArray = np.ascontiguousarray(self.rates["time"])
         self._ends = len(self.time)
-        self.position, self.forming = -1, False
+        self._offsets = tuple(seconds * 1000 for seconds in _offsets(self.seconds))
+        self.position, self.stage = -1, LAST
         self.tick = Tick(0, 0.0, 0.0)
 
     @property
-    def next_time(self) -> int | None:
-        """When the next bar opens, UTC epoch seconds; None at the end."""
+    def next_open(self) -> int | None:
+        """When the next bar opens, UTC epoch milliseconds; None at the end."""
         following = self.position + 1
-        return self.time.item(following) if following < self._ends else None
+        return self.time.item(following) * 1000 if following < self._ends else None
+
+    @property
+    def forming(self) -> bool:
+        """Whether the newest bar has not shown its close."""
+        return self.stage < LAST
 
     def seek(self, now: int) -> None:
-        """Goes to the state that playing up to `now` (UTC epoch seconds) leaves."""
-        self.position = int(np.searchsorted(self.time, now, side="right")) - 1
+        """Goes to the state that playing up to `now` (UTC epoch milliseconds) leaves."""
+        self.position = int(np.searchsorted(self.time, now // 1000, side="right")) - 1
         if self.position >= 0:
-            self.forming = bool(self.time[self.position] + self.seconds > now)
-            self._quote()
+            self.show(self.stage_at(now))
 
-    def due(self, now: int) -> bool:
-        """Whether the forming bar has ended by `now`, or must give way to the next."""
-        return self.forming and (self.time.item(self.position) + self.seconds <= now or self.next_time == now)
+    def stage_at(self, now: int) -> int:
+        """How much of the newest bar is seen at `now`; all of it where the next bar opens."""
+        if self.next_open == now:
+            return LAST
+        passed = now - self.time.item(self.position) * 1000
+        return bisect_right(self._offsets, passed) - 1
 
-    def complete(self) -> None:
-        """Shows the rest of the forming bar; the quote is its close."""
-        self.forming = False
+    def show(self, stage: int) -> None:
+        """Plays the newest bar up to a stage, whose price is the quote."""
+        self.stage = stage
         self._quote()
 
     def open_next(self) -> None:
         """Opens the next bar; the quote is its open."""
         self.position += 1
-        self.forming = True
-        self._quote()
+        self.show(0)
 
     def spread(self) -> float:
         """Spread of the current bar, price units."""
         return float(self.points.item(self.position)) * self.spec.point
 
-    def range(self) -> tuple[float, float]:
-        """Lowest and highest BID of the current bar, known to the broker alone."""
-        return float(self.bars.low.item(self.position)), float(self.bars.high.item(self.position))
+    def path(self) -> tuple[float, float, float, float]:
+        """BID at each stage of the newest bar, known to the broker alone; the extreme against its direction comes first."""
+        at, bars = self.position, self.bars
+        opened, high, low, closed = bars.open.item(at), bars.high.item(at), bars.low.item(at), bars.close.item(at)
+        return (opened, low, high, closed) if closed >= opened else (opened, high, low, closed)
 
     def ask_of(self, bid: float) -> float:
         """The ask that goes with a bid in the current bar."""
         return round(bid + self.spread(), self.spec.digits + _GUARD_DIGITS)
 
     def is_closed(self, now: int) -> bool:
-        """Whether trading is closed: a pause in the bars of half an hour or more holds `now`."""
+        """Whether trading is closed: a pause in the bars of half an hour or more holds `now`, UTC milliseconds."""
         if self.position < 0:
             return True
-        ended, following = int(self.time.item(self.position)) + self.seconds, self.next_time
-        return not self.forming and ended <= now and (following is None or following - ended >= _CLOSED_GAP)
+        ended, following = (int(self.time.item(self.position)) + self.seconds) * 1000, self.next_open
+        return not self.forming and ended <= now and (following is None or following - ended >= _CLOSED_GAP * 1000)
 
-    def last_second(self) -> int:
-        """Server stamp of the last second of the current bar."""
-        return self._server.item(self.position) + self.seconds - 1
+    def stamp(self, stage: int) -> int:
+        """Server milliseconds at which the newest bar shows a stage."""
+        return self._server.item(self.position) * 1000 + self._offsets[stage]
 
     def series(self, timeframe: int) -> Series:
         """Rates of a timeframe; made once.
@@ -128,12 +140,12 @@ class Feed:
 
     def window(self, timeframe: int, start: int, stop: int) -> Rates:
         """A copy of bars `start:stop` of a timeframe as they stand now."""
-        return self.series(timeframe).read(start, stop, self.position, self.forming)
+        return self.series(timeframe).read(start, stop, self.position, self._young())
 
     def ticks(self, first_msc: int, last_msc: int) -> NDArray[np.void]:
         """Quotes with `first_msc <= time_msc <= last_msc`: open, both extremes, close of every bar.
 
-        The extreme against the bar's direction comes first. Of the forming bar only the open exists.
+        The extreme against the bar's direction comes first. Of the forming bar only what has been shown exists.
         """
         stamps = self._server
         low = max(0, int(np.searchsorted(stamps, first_msc // 1000 - self.seconds, side="left")))
@@ -146,9 +158,8 @@ class Feed:
         rows = self.rates[low:high]
         up = rows["close"] >= rows["open"]
         bids = (rows["open"], np.where(up, rows["low"], rows["high"]), np.where(up, rows["high"], rows["low"]), rows["close"])
-        offsets = np.array([0, self.seconds // 3, 2 * self.seconds // 3, self.seconds - 1])
         ticks = np.zeros(4 * len(rows), np.dtype(TICK_DTYPE))
-        ticks["time"] = (rows["time"][:, None] + offsets).ravel()
+        ticks["time"] = (rows["time"][:, None] + np.array(_offsets(self.seconds))).ravel()
         ticks["time_msc"] = ticks["time"] * 1000
         ticks["bid"] = np.stack(bids, axis=1).ravel()
         digits = self.spec.digits + _GUARD_DIGITS
@@ -164,12 +175,24 @@ class Feed:
             raise CallFailed(mt5.RES_E_FAIL, "Terminal: Call failed")
         return Series.aggregate(self.rates, timeframe)
 
+    def _young(self) -> Young | None:
+        """What the newest bar has shown; None where that is all."""
+        if self.stage == LAST:
+            return None
+        row = self.rates[self.position]
+        volume, shown = int(row["tick_volume"]), self.path()[: self.stage + 1]
+        ticks = min(volume, max(1, volume * self.stage // LAST))
+        return shown[0], max(shown), min(shown), shown[-1], ticks, int(row["spread"])
+
     def _quote(self) -> None:
-        at = self.position
-        opened: int = self._server.item(at)
-        bid: float = (self.bars.open if self.forming else self.bars.close).item(at)
-        stamp = opened if self.forming else opened + self.seconds - 1
-        self.tick = Tick(stamp * 1000, bid, self.ask_of(bid))
+        at, stage = self.position, self.stage
+        bid: float = self.bars.open.item(at) if stage == 0 else self.bars.close.item(at) if stage == LAST else self.path()[stage]
+        self.tick = Tick(self.stamp(stage), bid, self.ask_of(bid))
+
+
+def _offsets(seconds: int) -> tuple[int, int, int, int]:
+    """When a bar shows its open, its extremes and its close, seconds after it opens."""
+    return 0, seconds // 3, 2 * seconds // 3, seconds - 1
 
 
 def _rates(bars: Bars, broker_time: BrokerTime) -> Rates:

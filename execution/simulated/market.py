@@ -21,37 +21,33 @@ class Market:
 
     Args:
         feeds: one per symbol; symbols are played in this order.
-        start: UTC epoch seconds of the first instant, at which at least one bar opens.
+        start: UTC epoch milliseconds of the first instant, at which at least one bar opens.
 
     Attributes:
-        now: the current instant, UTC epoch seconds.
+        now: the current instant, UTC epoch milliseconds.
         clock: the same, for those who are handed a Clock.
     """
 
     def __init__(self, feeds: Mapping[str, Feed], start: int) -> None:
         self.feeds = dict(feeds)
         self.now = start
-        self.clock = ManualClock(from_epoch(start))
+        self.clock = ManualClock(from_epoch(start / 1000))
         self.seek(start)
 
     def seek(self, now: int) -> None:
         """Goes to the state that playing up to `now` leaves; the clock never goes back."""
-        self._tell(now)
+        self.tell(now)
         for feed in self.feeds.values():
             feed.seek(now)
 
     def next_instant(self) -> int | None:
         """When the next bar of any symbol opens; None at the end of the data."""
-        return min((time for feed in self.feeds.values() if (time := feed.next_time) is not None), default=None)
-
-    def due(self, instant: int) -> list[Feed]:
-        """Feeds whose forming bar ends by `instant`."""
-        return [feed for feed in self.feeds.values() if feed.due(instant)]
+        return min((time for feed in self.feeds.values() if (time := feed.next_open) is not None), default=None)
 
     def open_at(self, instant: int) -> list[Feed]:
         """Moves the clock to `instant` and opens the bars of that instant."""
-        self._tell(instant)
-        opened = [feed for feed in self.feeds.values() if feed.next_time == instant]
+        self.tell(instant)
+        opened = [feed for feed in self.feeds.values() if feed.next_open == instant]
         for feed in opened:
             feed.open_next()
         return opened
@@ -89,13 +85,14 @@ class Market:
                 return 1.0 / (feed.tick.ask if receiving else feed.tick.bid)
         return None
 
-    def _tell(self, now: int) -> None:
+    def tell(self, now: int) -> None:
+        """Moves the clock."""
         self.now = now
-        self.clock.set(from_epoch(now))
+        self.clock.set(from_epoch(now / 1000))
 
 
 def first_instant(feeds: Mapping[str, Feed], history_bars: int, start: datetime | None) -> int:
-    """When the simulation begins: every symbol has its history, or the first bar from `start` on.
+    """When the simulation begins, UTC epoch milliseconds: every symbol has its history, or the first bar from `start` on.
 
     Raises:
         InsufficientHistory: if a symbol has no bar left to play after its history.
@@ -109,13 +106,13 @@ def first_instant(feeds: Mapping[str, Feed], history_bars: int, start: datetime 
     later = [int(feed.time[at]) for feed in feeds.values() if (at := int(np.searchsorted(feed.time, wanted))) < len(feed.time)]
     if not later:
         raise DataError(f"no bar at or after {start.isoformat()}; choose an earlier --start or give newer data")
-    return min(later)
+    return min(later) * 1000
 
 
 def _after_history(feed: Feed, history_bars: int) -> int:
     if len(feed.time) <= history_bars:
         raise InsufficientHistory(feed.spec.name, len(feed.time), history_bars + 1)
-    return int(feed.time[history_bars])
+    return int(feed.time[history_bars]) * 1000
 
 
 def fingerprint(feeds: Mapping[str, Feed]) -> str:

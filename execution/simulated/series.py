@@ -37,7 +37,10 @@ def bar_starts(server: IntArray, timeframe: int) -> IntArray:
 
 _ROW = RATES_DTYPE.itemsize
 _OPEN_AT = 8
-_OPEN_VOLUME, _YOUNG = Struct("<d24xQ"), Struct("<ddddQ")
+_YOUNG = Struct("<ddddQi")
+
+Young = tuple[float, float, float, float, int, int]
+"""What a forming bar has shown so far: open, high, low, close, ticks, spread."""
 
 
 class Series:
@@ -78,50 +81,49 @@ class Series:
         """How many bars exist when base bar `position` is the newest."""
         return position + 1 if self._own else int(np.searchsorted(self._first, position, side="right"))
 
-    def read(self, start: int, stop: int, position: int, forming: bool) -> Rates:
+    def read(self, start: int, stop: int, position: int, young: Young | None) -> Rates:
         """A copy of bars `start:stop` as they stand now.
 
         Args:
             start: first bar, not negative.
             stop: one past the last bar, at most `visible(position)`.
             position: index of the newest base bar.
-            forming: whether that base bar has shown its open only.
+            young: what that base bar has shown so far; None where it is complete.
         """
         if self._own:
-            return self._copy_rows(start, stop, forming and stop == position + 1)
-        window = self._copy_rows(start, stop, forming=False)
+            return self._copy_rows(start, stop, young if stop == position + 1 else None)
+        window = self._copy_rows(start, stop, None)
         if start < stop == self.visible(position):
-            window[-1] = self._newest(int(self._first[stop - 1]), stop - 1, position, forming)
+            window[-1] = self._newest(int(self._first[stop - 1]), stop - 1, position, young)
         return window
 
-    def _copy_rows(self, start: int, stop: int, forming: bool) -> Rates:
+    def _copy_rows(self, start: int, stop: int, young: Young | None) -> Rates:
         """The hot path: bytes are copied at once, since NumPy copies packed records field by field."""
         if start >= stop:
             return np.zeros(0, RATES_DTYPE)
         data = bytearray(self._bytes[start * _ROW : stop * _ROW])
-        if forming:
-            price, volume = _OPEN_VOLUME.unpack_from(data, len(data) - _ROW + _OPEN_AT)
-            _YOUNG.pack_into(data, len(data) - _ROW + _OPEN_AT, price, price, price, price, min(1, volume))
+        if young is not None:
+            _YOUNG.pack_into(data, len(data) - _ROW + _OPEN_AT, *young)
         return np.frombuffer(data, RATES_DTYPE)
 
-    def _newest(self, first: int, bar: int, position: int, forming: bool) -> Any:
+    def _newest(self, first: int, bar: int, position: int, young: Young | None) -> Any:
         """A longer bar made of what its base bars have shown so far."""
         row = self.rows[bar].copy()
         parts = self._base[first : position + 1]
-        newest = self._newest_own(position, forming)
+        newest = self._newest_own(position, young)
         earlier = parts[:-1]
         row["close"], row["high"], row["low"] = newest["close"], newest["high"], newest["low"]
-        row["tick_volume"], row["spread"] = newest["tick_volume"], parts["spread"].min()
+        row["tick_volume"], row["spread"] = newest["tick_volume"], newest["spread"]
         if len(earlier):
+            row["spread"] = min(row["spread"], earlier["spread"].min())
             row["high"], row["low"] = max(row["high"], earlier["high"].max()), min(row["low"], earlier["low"].min())
             row["tick_volume"] += earlier["tick_volume"].sum()
         return row
 
-    def _newest_own(self, position: int, forming: bool) -> Any:
+    def _newest_own(self, position: int, young: Young | None) -> Any:
         row = self._base[position].copy()
-        if forming:
-            row["high"] = row["low"] = row["close"] = row["open"]
-            row["tick_volume"] = min(1, int(row["tick_volume"]))
+        if young is not None:
+            row["open"], row["high"], row["low"], row["close"], row["tick_volume"], row["spread"] = young
         return row
 
 

@@ -7,6 +7,11 @@ from market_data.bars import RATES_DTYPE
 from tests.fakes_simulated import MONDAY
 
 
+def opened(row):
+    """What a bar shows while only its open is known."""
+    return (*(float(row["open"]),) * 4, 1, int(row["spread"]))
+
+
 def base_rates(count=200):
     rng = np.random.default_rng(5)
     rows = np.zeros(count, RATES_DTYPE)
@@ -24,9 +29,10 @@ def base_rates(count=200):
 @pytest.mark.parametrize("timeframe", [mt5.TIMEFRAME_M5, mt5.TIMEFRAME_H1, mt5.TIMEFRAME_D1])
 def test_longer_bars_are_made_of_what_has_been_seen(position, forming, timeframe):
     base = base_rates()
-    seen = Series.native(base).read(0, position + 1, position, forming)
+    young = opened(base[position]) if forming else None
+    seen = Series.native(base).read(0, position + 1, position, young)
     series = Series.aggregate(base, timeframe)
-    made = series.read(0, series.visible(position), position, forming)
+    made = series.read(0, series.visible(position), position, young)
     starts = bar_starts(seen["time"], timeframe)
     assert made["time"].tolist() == sorted(set(starts.tolist()))
     for row in made:
@@ -38,7 +44,7 @@ def test_longer_bars_are_made_of_what_has_been_seen(position, forming, timeframe
 
 def test_reading_gives_a_copy_that_may_be_written():
     base = base_rates(5)
-    window = Series.native(base).read(0, 5, 4, forming=False)
+    window = Series.native(base).read(0, 5, 4, None)
     window["close"] = 0.0
     assert (base["close"] > 0).all()
     assert window.flags.c_contiguous
