@@ -2,29 +2,35 @@
 
 History keeps the FX week. From the Friday close before the first start on, the market trades
 around the clock: a program that is tried on a Saturday finds it open. M1 bars reach back sixty
-days; hourly and longer ones four years, as brokers keep short bars for a shorter time.
+days; hourly and longer ones four years, as brokers keep short bars for a shorter time. Symbols
+move on their own: crosses do not follow from their majors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from execution.simulated import constants as mt5
 from execution.simulated.feed import Feed
 from execution.simulated.module import SimulatedMT5
 from execution.simulated.series import TIMEFRAME_SECONDS, Rates, Series, Young
 from execution.simulated.specs import default_spec
 from market_data.bars import Bars, IntArray, Timeframe
 from market_data.clock import BrokerTime
+from market_data.instruments import SymbolSpec
 from market_data.synthetic import in_fx_week, synthetic_bars_at
 
 MARKET_WATCH = ("EURUSD", "GBPUSD", "USDJPY", "USDCHF", "AUDUSD", "USDCAD", "EURGBP", "EURJPY", "XAUUSD", "US500", "BTCUSD")
 """Symbols of a terminal that nobody configured."""
+
+INSTANT = frozenset({"US500"})
+"""Symbols of instant execution, where a program must name a price and may ask for RETURN filling; the others fill at market."""
 
 HISTORY, DEEP_HISTORY, BLOCK, MARGIN = timedelta(days=60), timedelta(days=4 * 365), timedelta(days=30), timedelta(days=1)
 """M1 bars before the start, hourly bars before those, what is made at a time, what lies ahead at least."""
@@ -74,7 +80,7 @@ class EndlessMarket:
         """Hourly bars up to the first M1 bar, of which the last closes near `price`."""
         stop = int(self.first.timestamp())
         hours = np.arange(stop - int(DEEP_HISTORY.total_seconds()), stop, _HOUR, dtype=np.int64)
-        hours, spec = hours[in_fx_week(hours)], default_spec(symbol)
+        hours, spec = hours[in_fx_week(hours)], spec_of(symbol)
 
         def path(opening: float) -> Bars:
             return synthetic_bars_at(spec, hours, seed=self.seed, edge=0.0, price=opening, timeframe=Timeframe.H1)
@@ -86,7 +92,7 @@ class EndlessMarket:
         stop = self.first + HISTORY + (number + 1) * BLOCK
         minutes = np.arange(int(first.timestamp()), int(stop.timestamp()), _MINUTE, dtype=np.int64)
         traded = minutes[in_fx_week(minutes) | (minutes >= self._always_open_from())]
-        return synthetic_bars_at(default_spec(symbol), traded, seed=self.seed + number, edge=self.edge, price=price)
+        return synthetic_bars_at(spec_of(symbol), traded, seed=self.seed + number, edge=self.edge, price=price)
 
     def _always_open_from(self) -> int:
         """The last minute of the FX week before the start."""
@@ -107,29 +113,31 @@ class EndlessTerminal(SimulatedMT5):
 
     def __init__(self, market: EndlessMarket, until: datetime, broker_time: BrokerTime, **more: Any) -> None:
         feeds = {symbol: market.bars(symbol, max(until, market.start) + MARGIN) for symbol in market.symbols}
-        specs = {symbol: default_spec(symbol) for symbol in market.symbols}
+        specs = {symbol: spec_of(symbol) for symbol in market.symbols}
         super().__init__(feeds, specs, history_bars=1, broker_time=broker_time, start=market.start - timedelta(minutes=1), **more)
         self._recipe, self._broker_time = market, broker_time
         self._older = {symbol: _rates_of(market.older(symbol, bars.open.item(0)), broker_time) for symbol, bars in feeds.items()}
         for symbol, bars in feeds.items():
             self._replace(symbol, bars)
         self._desk.selected |= set(feeds)
+        self._end = self._made_until()
 
     def advance_to(self, now: datetime) -> None:
         """Plays the market up to an instant, after making what is missing of it."""
         with self._lock:
-            while self._end() < now + MARGIN:
+            while self._end < now + MARGIN:
                 self._prolong()
             super().advance_to(now)
 
-    def _end(self) -> datetime:
+    def _made_until(self) -> datetime:
         return min(datetime.fromtimestamp(int(feed.time[-1]), UTC) for feed in self._market.feeds.values())
 
     def _prolong(self) -> None:
         """Adds a block to every symbol."""
-        number = round((self._end() - self._recipe.first - HISTORY) / BLOCK)
-        for symbol, feed in self._market.feeds.items():
+        number = round((self._end - self._recipe.first - HISTORY) / BLOCK)
+        for symbol, feed in list(self._market.feeds.items()):
             self._replace(symbol, joined([feed.bars, self._recipe.following(symbol, feed.bars, number)]))
+        self._end = self._made_until()
 
     def _replace(self, symbol: str, bars: Bars) -> None:
         """Puts a longer feed in the place of one, which stands where that one stood."""
@@ -148,7 +156,7 @@ class DeepFeed(Feed):
         older: hourly rates before the first bar.
     """
 
-    def __init__(self, bars: Bars, spec: Any, broker_time: BrokerTime, older: Rates) -> None:
+    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime, older: Rates) -> None:
         super().__init__(bars, spec, broker_time)
         self._older = older
 
@@ -179,6 +187,12 @@ class DeepSeries(Series):
         return np.concatenate([old, new]) if len(old) else new
 
 
+def spec_of(symbol: str) -> SymbolSpec:
+    """The symbol as its broker would describe it."""
+    spec = default_spec(symbol)
+    return replace(spec, exemode=mt5.SYMBOL_TRADE_EXECUTION_INSTANT) if symbol in INSTANT else spec
+
+
 def joined(parts: Sequence[Bars]) -> Bars:
     """Bars of one symbol and timeframe, one after the other; every part knows volume and spread."""
     columns: dict[str, Any] = {
@@ -194,4 +208,4 @@ def _price(symbol: str) -> float:
 
 def _rates_of(bars: Bars, broker_time: BrokerTime) -> Rates:
     """Bars as the terminal shows them."""
-    return Feed(bars, default_spec(bars.symbol), broker_time).rates
+    return Feed(bars, spec_of(bars.symbol), broker_time).rates

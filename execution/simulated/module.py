@@ -19,7 +19,8 @@ from execution.simulated.shortcuts import Shortcuts
 from execution.simulated.structs import STRUCTS, Struct
 
 _LOGIN_NAMES = ("login", "password", "server")
-_START_NAMES = {"path": str, "timeout": int, "portable": int}
+_START_TYPES = {"path": str, "login": int, "password": str, "server": str, "timeout": int, "portable": int}
+_LOGIN_TYPES = {name: _START_TYPES[name] for name in (*_LOGIN_NAMES, "timeout")}
 _START_TIMEOUT = 60_000
 
 
@@ -50,22 +51,16 @@ class SimulatedMT5(Shortcuts, MarketCalls):
     @terminal_call(failure=False)
     def initialize(self, *args: Any, **keywords: Any) -> bool:
         """Connects: `([path], login=, password=, server=, timeout=, portable=)`; again is a reconnect."""
-        given = {**dict(zip(("path",), args, strict=False)), **keywords}
-        if len(args) > 1 or not set(given) <= {*_START_NAMES, *_LOGIN_NAMES}:
-            raise invalid()
-        if not all(isinstance(given[name], kind) for name, kind in _START_NAMES.items() if name in given):
-            raise invalid()
+        given = _named(args, keywords, ("path",), _START_TYPES)
         self._start(given.get("timeout", _START_TIMEOUT))
-        self._authorise({name: keywords[name] for name in _LOGIN_NAMES if name in keywords})
+        self._authorise(given)
         self._initialized = True
         return True
 
     @terminal_call(failure=False)
     def login(self, *args: Any, **keywords: Any) -> bool:
         """Logs in: `(login, password=, server=, timeout=)`."""
-        if len(args) > len(_LOGIN_NAMES) or not set(keywords) <= {*_LOGIN_NAMES, "timeout"}:
-            raise invalid()
-        given = {**dict(zip(_LOGIN_NAMES, args, strict=False)), **keywords}
+        given = _named(args, keywords, _LOGIN_NAMES, _LOGIN_TYPES)
         if "login" not in given:
             raise invalid()
         self._require_connection()
@@ -201,10 +196,19 @@ class SimulatedMT5(Shortcuts, MarketCalls):
     def _authorise(self, given: dict[str, Any]) -> None:
         """Compares what is given with the account; any password fits."""
         account = self._dealer.account
-        if not isinstance(given.get("login", 0), int) or not all(isinstance(given.get(name, ""), str) for name in ("password", "server")):
-            raise invalid()
         if given.get("login", account.login) != account.login or given.get("server", account.server) != account.server:
             raise CallFailed(mt5.RES_E_AUTH_FAILED, "Terminal: Authorization failed")
+
+
+def _named(args: tuple[Any, ...], keywords: dict[str, Any], order: tuple[str, ...], types: dict[str, type]) -> dict[str, Any]:
+    """Arguments by name; those without one stand in an order. Each is of the type that the official core wants."""
+    given = {**dict(zip(order, args, strict=False)), **keywords}
+    if len(args) > len(order) or not given.keys() <= types.keys():
+        raise invalid()
+    for name, value in given.items():
+        if not isinstance(value, types[name]):
+            raise invalid(f'Invalid "{name}" argument')
+    return given
 
 
 def _side(action: int) -> Side:

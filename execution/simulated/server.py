@@ -58,7 +58,6 @@ class TerminalServer:
         self._terminal, self._due = terminal, due
         self._key = secrets.token_bytes(32)
         self._listener = Listener((_LOOPBACK, 0), authkey=self._key)
-        self._open: set[Connection] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="terminal-server", daemon=True)
         self._thread.start()
@@ -70,15 +69,14 @@ class TerminalServer:
         return {ADDRESS: f"{host}:{port}", KEY: self._key.hex()}
 
     def close(self) -> None:
-        """Ends every connection and the thread that waits for new ones."""
+        """Lets nobody in any more; who is connected finds the line cut at the next call."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         with suppress(OSError):  # a connection wakes the thread; on some systems closing the port does not
             socket.create_connection((_LOOPBACK, int(self._listener.address[1])), timeout=1).close()
         self._thread.join()
         self._listener.close()
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.close()
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -91,12 +89,12 @@ class TerminalServer:
     def _serve(self, connection: Connection) -> None:
         """Answers one program until it ends."""
         session = Session()
-        self._open.add(connection)
         with connection, suppress(OSError, EOFError):
             while True:
                 name, args, keywords = unpacked(connection.recv_bytes(), STRUCTS)
+                if self._closing.is_set():
+                    return
                 connection.send_bytes(packed(self._answer(session, name, args, keywords)))
-        self._open.discard(connection)
 
     def _answer(self, session: Session, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[str, Any, tuple[int, str]]:
         """What a call gave: its value, or the type and text of what it raised; and its `last_error`."""

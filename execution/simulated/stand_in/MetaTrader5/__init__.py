@@ -67,14 +67,12 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
         self._lock, self._process, self._line = threading.RLock(), 0, None
         self._error = (_constants.RES_S_OK, "Success")
         for name in _messages.FUNCTIONS:
-            setattr(self, name, self.last_error if name == "last_error" else _Function(self, name))
-
-    def last_error(self) -> tuple[int, str]:
-        """Code and message that the last call left."""
-        return self._error
+            setattr(self, name, _Function(self, name))
 
     def ask(self, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The answer of the terminal; without a terminal the function's failure value."""
+        if name == "last_error" and not (args or keywords):
+            return self._error  # kept here: it is asked for after every call, and after the terminal is gone
         message = _messages.packed((name, args, keywords))
         with self._lock:
             reply = self._exchange(message, start=name == "initialize")
