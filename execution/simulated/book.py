@@ -22,17 +22,24 @@ _ORDER_COLUMNS = """(ticket INTEGER PRIMARY KEY, time_setup INTEGER, time_setup_
 _SCHEMA = (
     "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE positions (ticket INTEGER PRIMARY KEY, symbol TEXT, side INTEGER, volume REAL, price_open REAL, sl REAL, tp REAL,
-    time_msc INTEGER, time_update_msc INTEGER, magic TEXT, reason INTEGER, comment TEXT, margin_per_lot REAL, swap REAL)""",
+    time_msc INTEGER, time_update_msc INTEGER, magic TEXT, reason INTEGER, comment TEXT, margin_per_lot REAL, swap REAL,
+    identifier INTEGER)""",
     "CREATE TABLE working_orders " + _ORDER_COLUMNS,
     "CREATE TABLE orders " + _ORDER_COLUMNS,
     """CREATE TABLE deals (ticket INTEGER PRIMARY KEY, "order" INTEGER, time INTEGER, time_msc INTEGER, type INTEGER, entry INTEGER,
     magic TEXT, position_id INTEGER, reason INTEGER, volume REAL, price REAL, commission REAL, swap REAL, profit REAL, fee REAL,
     symbol TEXT, comment TEXT, external_id TEXT)""",
 )
-_MIGRATIONS = {1: ("UPDATE state SET value = value || '000' WHERE key = 'now'",)}
-"""Statements that lift a book of a version to the next: the instant was in seconds."""
+_MIGRATIONS = {
+    1: (  # the instant was in seconds, and a position had no identifier of its own
+        "UPDATE state SET value = value || '000' WHERE key = 'now'",
+        "ALTER TABLE positions ADD COLUMN identifier INTEGER",
+        "UPDATE positions SET identifier = ticket",
+    )
+}
+"""Statements that lift a book of a version to the next."""
 _INSERT = {
-    "positions": "INSERT OR REPLACE INTO positions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "positions": "INSERT OR REPLACE INTO positions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "working_orders": "INSERT OR REPLACE INTO working_orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "orders": "INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "deals": "INSERT INTO deals VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

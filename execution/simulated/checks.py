@@ -40,9 +40,12 @@ MESSAGES = {
     mt5.TRADE_RETCODE_INVALID_ORDER: "Invalid order",
     mt5.TRADE_RETCODE_POSITION_CLOSED: "Position doesn't exist",
     mt5.TRADE_RETCODE_INVALID_CLOSE_VOLUME: "Invalid close volume",
+    mt5.TRADE_RETCODE_LIMIT_ORDERS: "Limit of pending orders reached",
+    mt5.TRADE_RETCODE_LIMIT_VOLUME: "Limit of volume reached",
     mt5.TRADE_RETCODE_LONG_ONLY: "Only long positions allowed",
     mt5.TRADE_RETCODE_SHORT_ONLY: "Only short positions allowed",
     mt5.TRADE_RETCODE_CLOSE_ONLY: "Only position close allowed",
+    mt5.TRADE_RETCODE_FIFO_CLOSE: "Only the oldest position can be closed",
 }
 """What the server says with each retcode."""
 
@@ -54,12 +57,14 @@ class Case:
     Attributes:
         feed: of the request's symbol.
         position: that the request names; None where it names none or there is none.
+        order: the pending order that the request names; likewise.
     """
 
     request: Struct
     feed: Feed
     dealer: Dealer
     position: OpenPosition | None
+    order: Struct | None = None
 
     @property
     def spec(self) -> SymbolSpec:
@@ -75,6 +80,19 @@ class Case:
     def closes(self) -> bool:
         """Whether the request names a position to close."""
         return bool(self.request.position) and self.dealer.account.hedging
+
+    @property
+    def reduces(self) -> bool:
+        """Whether a market order closes, all or in part, what is open."""
+        if self.closes:
+            return True
+        held = self.dealer.held(self.spec.name) if self.request.action == mt5.TRADE_ACTION_DEAL else None
+        return held is not None and held.side is not self.side and self.request.volume <= held.volume + DUST
+
+    @property
+    def least_distance(self) -> float:
+        """Of stops and pending orders from the quote, price units."""
+        return self.spec.stops_level * self.spec.point
 
     @property
     def fill_price(self) -> float:
@@ -102,7 +120,7 @@ def trade_mode(case: Case) -> int | None:
     mode = case.spec.trade_mode
     if mode == mt5.SYMBOL_TRADE_MODE_DISABLED:
         return mt5.TRADE_RETCODE_TRADE_DISABLED
-    if case.closes or mode == mt5.SYMBOL_TRADE_MODE_FULL:
+    if mode == mt5.SYMBOL_TRADE_MODE_FULL or case.reduces:
         return None
     if mode == mt5.SYMBOL_TRADE_MODE_CLOSEONLY:
         return mt5.TRADE_RETCODE_CLOSE_ONLY
@@ -137,11 +155,49 @@ def closes_the_right_way(case: Case) -> int | None:
 def volume(case: Case) -> int | None:
     """Lots lie on the step between minimum and maximum, and so does what a partial close leaves."""
     lots, spec = case.request.volume, case.spec
-    if not _on_grid(lots, spec.volume_step) or not spec.volume_min - DUST <= lots <= spec.volume_max + DUST:
+    if not on_grid(lots, spec.volume_step) or not spec.volume_min - DUST <= lots <= spec.volume_max + DUST:
         return mt5.TRADE_RETCODE_INVALID_VOLUME
     if case.closes and case.position is not None and DUST < case.position.volume - lots < spec.volume_min - DUST:
         return mt5.TRADE_RETCODE_INVALID_VOLUME
     return None
+
+
+def volume_limit(case: Case) -> int | None:
+    """All positions and pending orders of one direction stay within the symbol's limit."""
+    most = case.spec.volume_limit
+    if not most or case.reduces:
+        return None
+    ledger, name, side = case.dealer.ledger, case.spec.name, case.side
+    held = sum(position.volume for position in ledger.positions.values() if position.symbol == name and position.side is side)
+    working = sum(
+        order.volume_current for order in ledger.working.values() if order.symbol == name and order.type % 2 == case.request.type % 2
+    )
+    return mt5.TRADE_RETCODE_LIMIT_VOLUME if held + working + case.request.volume > most + DUST else None
+
+
+def oldest_first(case: Case) -> int | None:
+    """Under the rule of some countries the oldest position of a symbol is closed first, and none by another."""
+    if not case.dealer.account.fifo or case.position is None:
+        return None
+    oldest = min(
+        (held for held in case.dealer.ledger.positions.values() if held.symbol == case.position.symbol), key=lambda held: held.ticket
+    )
+    by_another = case.request.action == mt5.TRADE_ACTION_CLOSE_BY
+    return mt5.TRADE_RETCODE_FIFO_CLOSE if by_another or oldest is not case.position else None
+
+
+def hedging_only(case: Case) -> int | None:
+    """On a netting account there are no two positions to close against each other."""
+    return None if case.dealer.account.hedging else mt5.TRADE_RETCODE_INVALID
+
+
+def opposite(case: Case) -> int | None:
+    """A position is closed by one of the same symbol and the other side."""
+    other = case.dealer.ledger.positions.get(case.request.position_by)
+    if other is None:
+        return mt5.TRADE_RETCODE_POSITION_CLOSED
+    fits = case.position is not None and other.symbol == case.position.symbol and other.side is not case.position.side
+    return None if fits else mt5.TRADE_RETCODE_INVALID
 
 
 def filling(case: Case) -> int | None:
@@ -161,7 +217,7 @@ def instant_price(case: Case) -> int | None:
     if case.spec.exemode not in (mt5.SYMBOL_TRADE_EXECUTION_REQUEST, mt5.SYMBOL_TRADE_EXECUTION_INSTANT):
         return None
     price = case.request.price
-    if price <= 0 or not _on_grid(price, case.spec.tick_size):
+    if price <= 0 or not on_grid(price, case.spec.tick_size):
         return mt5.TRADE_RETCODE_INVALID_PRICE
     moved = abs(case.fill_price - price) / case.spec.point
     return mt5.TRADE_RETCODE_REQUOTE if moved > case.request.deviation + 1 - DUST else None
@@ -179,12 +235,12 @@ def stops(case: Case) -> int | None:
 def stops_around(case: Case, side: Side, reference: float) -> int | None:
     """The same for any price that the exit quote is taken to have."""
     request, spec = case.request, case.spec
-    least = spec.stops_level * spec.point
+    least = case.least_distance
     for level, sign in ((request.sl, -side.value), (request.tp, side.value)):
         if level == 0.0:
             continue
         distance = (level - reference) * sign
-        if level < 0 or distance < least - DUST * spec.point or distance <= 0 or not _on_grid(level, spec.tick_size):
+        if level < 0 or distance < least - DUST * spec.point or distance <= 0 or not on_grid(level, spec.tick_size):
             return mt5.TRADE_RETCODE_INVALID_STOPS
     return None
 
@@ -199,7 +255,8 @@ def margin_after(case: Case) -> float:
     """Account currency bound after the request."""
     if case.closes:
         return case.dealer.margin()
-    return case.dealer.margin(Fill(case.spec.name, case.side, case.request.volume, case.fill_price, 0))
+    price = case.request.price if case.request.action == mt5.TRADE_ACTION_PENDING else case.fill_price
+    return case.dealer.margin(Fill(case.spec.name, case.side, case.request.volume, price, 0))
 
 
 def names_position(case: Case) -> int | None:
@@ -235,15 +292,19 @@ DEAL_RULES: tuple[Rule, ...] = (
     market_open,
     position_exists,
     volume,
+    volume_limit,
     closes_the_right_way,
+    oldest_first,
     filling,
     instant_price,
     not_frozen,
     stops,
     money,
 )
+CLOSE_BY_RULES: tuple[Rule, ...] = (hedging_only, names_position, market_open, opposite, oldest_first, not_frozen)
 SLTP_RULES: tuple[Rule, ...] = (names_position, position_exists, market_open, changes_something, not_frozen, stops)
 
 
-def _on_grid(value: float, step: float) -> bool:
+def on_grid(value: float, step: float) -> bool:
+    """Whether a price or volume is a multiple of its step."""
     return math.isfinite(value) and abs(value / step - round(value / step)) < DUST

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from execution.simulated.book import Book
 from execution.simulated.calls import SUCCESS, CallFailed
 from execution.simulated.dealer import Dealer
 from execution.simulated.engine import Engine
-from execution.simulated.feed import Feed
+from execution.simulated.feed import BarFeed, Feed
 from execution.simulated.ledger import NOTHING, Ledger, SimulatedAccount
 from execution.simulated.market import Market, fingerprint, first_instant
 from execution.simulated.money import Money
+from execution.simulated.terms import BrokerTerms, default_terms
+from execution.simulated.tick_feed import TickFeed
 from execution.simulated.trade import TradeDesk
 from market_data.bars import Bars
 from market_data.clock import BrokerTime, ManualClock, epoch_msc
 from market_data.instruments import SymbolSpec
+from market_data.quotes import Quotes
 
 
 class TerminalCore:
@@ -39,7 +43,7 @@ class TerminalCore:
 
     def __init__(
         self,
-        feeds: Mapping[str, Bars],
+        feeds: Mapping[str, Bars | Quotes],
         specs: Mapping[str, SymbolSpec],
         *,
         history_bars: int,
@@ -47,23 +51,24 @@ class TerminalCore:
         broker_time: BrokerTime,
         book: Path | None,
         start: datetime | None = None,
+        terms: Mapping[str, BrokerTerms] | None = None,
     ) -> None:
         self._lock, self._error, self._initialized = threading.RLock(), SUCCESS, False
         self._depth: set[str] = set()
-        made = {symbol: Feed(bars, _spec(specs, symbol), broker_time) for symbol, bars in feeds.items()}
+        made = {symbol: _feed(history, _spec(specs, symbol), broker_time, terms) for symbol, history in feeds.items()}
         self._identity = _identity(made, account)
         self._book = None if book is None else Book(book)
         try:
-            self._open(made, account, history_bars, start)
+            self._open(made, account, broker_time, partial(first_instant, made, history_bars, start))
         except ScalperError:
             self.close()
             raise
 
-    def _open(self, feeds: Mapping[str, Feed], account: SimulatedAccount, history_bars: int, start: datetime | None) -> None:
+    def _open(self, feeds: Mapping[str, Feed], account: SimulatedAccount, broker_time: BrokerTime, first: Callable[[], int]) -> None:
         """Resumes the book, or opens the account at the first instant."""
         saved = None if self._book is None else self._resume(self._book)
-        state, ledger = saved if saved is not None else _beginning(first_instant(feeds, history_bars, start))
-        self._market, self._ledger = Market(feeds, state["now"]), ledger
+        state, ledger = saved if saved is not None else _beginning(first())
+        self._market, self._ledger = Market(feeds, state["now"], broker_time), ledger
         money = Money(self._market, {symbol: feed.spec for symbol, feed in feeds.items()}, account.currency, account.leverage)
         self._dealer = Dealer(ledger, self._market, money, account)
         self._engine = Engine(self._dealer)
@@ -197,6 +202,14 @@ def _beginning(now: int) -> tuple[dict[str, Any], Ledger]:
 def _identity(feeds: Mapping[str, Feed], account: SimulatedAccount) -> str:
     """What must not change under a book: account, symbols, data."""
     return f"account {account.login} in {account.currency}, market {fingerprint(feeds)}"
+
+
+def _feed(history: Bars | Quotes, spec: SymbolSpec, broker_time: BrokerTime, terms: Mapping[str, BrokerTerms] | None) -> Feed:
+    """Bars or quotes as a market; without terms of its own the symbol has the usual ones."""
+    chosen = (terms or {}).get(spec.name) or default_terms(spec)
+    if isinstance(history, Quotes):
+        return TickFeed(history, spec, broker_time, chosen)
+    return BarFeed(history, spec, broker_time, chosen)
 
 
 def _spec(specs: Mapping[str, SymbolSpec], symbol: str) -> SymbolSpec:

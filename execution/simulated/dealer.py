@@ -49,6 +49,7 @@ class Dealer:
 
     def __init__(self, ledger: Ledger, market: Market, money: Money, account: SimulatedAccount) -> None:
         self.ledger, self.market, self.money, self.account = ledger, market, money, account
+        self._bound_now = (-1, 0.0)  # margin changes with the positions alone: each fill fixes its own
 
     def deposit(self, amount: float, time_msc: int) -> None:
         """Books the opening balance."""
@@ -83,10 +84,17 @@ class Dealer:
             The deal, which carries the profit.
         """
         profit = self.money.profit(position.symbol, position.side, fill.volume, position.price_open, fill.price)
-        swap = position.swap * fill.volume / position.volume
-        deal = self._book(fill, position.ticket, entry, profit, swap)
-        self.ledger.reduce(replace(position, swap=position.swap - swap), fill.volume, fill.time_msc)
+        whole = fill.volume >= position.volume - 1e-9
+        swap = position.swap if whole else round(position.swap * fill.volume / position.volume, 2)
+        deal = self._book(fill, position.identifier, entry, profit, swap)
+        self.ledger.reduce(replace(position, swap=round(position.swap - swap, 2)), fill.volume, fill.time_msc)
         return deal
+
+    def charge_night(self, position: OpenPosition, nights: int, time_msc: int) -> None:
+        """Adds the swap of so many nights to a position, in whole cents."""
+        price = self.exit_price(position)
+        swap = self.money.swap_per_lot(position.symbol, position.side, price, position.price_open) * position.volume * nights
+        self.ledger.put(replace(position, swap=round(position.swap + swap, 2), time_update_msc=time_msc))
 
     def close_by(self, position: OpenPosition, other: OpenPosition, request: Struct, time_msc: int) -> Struct:
         """Closes two opposite positions against each other, at the other's price.
@@ -123,17 +131,35 @@ class Dealer:
     def margin(self, extra: Fill | None = None) -> float:
         """Account currency bound by all positions, with a fill that is only considered.
 
-        On a hedging account the larger leg of a symbol counts, on a netting one the difference.
+        On a hedging account the larger leg of a symbol counts, or what is not covered and the broker's
+        margin for what is; on a netting one the difference.
         """
-        legs: dict[str, dict[Side, float]] = {}
+        if extra is None and self._bound_now[0] == self.ledger.revision:
+            return self._bound_now[1]
+        legs: dict[str, dict[Side, Leg]] = {}
         for position in self.ledger.positions.values():
-            _add(legs, position.symbol, position.side, position.volume * position.margin_per_lot)
+            _add(legs, position.symbol, position.side, position.volume, position.margin_per_lot)
         if extra is not None:
-            _add(legs, extra.symbol, extra.side, extra.volume * self.money.margin_per_lot(extra.symbol, extra.price))
-        bound = (
-            max(leg.values()) if self.account.hedging else abs(leg.get(Side.LONG, 0.0) - leg.get(Side.SHORT, 0.0)) for leg in legs.values()
-        )
-        return round(sum(bound, 0.0), 2)
+            _add(legs, extra.symbol, extra.side, extra.volume, self.money.margin_per_lot(extra.symbol, extra.price))
+        bound = round(sum((self._bound(symbol, leg) for symbol, leg in legs.items()), 0.0), 2)
+        if extra is None:
+            self._bound_now = (self.ledger.revision, bound)
+        return bound
+
+    def _bound(self, symbol: str, legs: dict[Side, Leg]) -> float:
+        """Margin of a symbol's two legs, each as lots and money."""
+        none = Leg(0.0, 0.0)
+        long, short = legs.get(Side.LONG, none), legs.get(Side.SHORT, none)
+        if not self.account.hedging:
+            return abs(long.money - short.money)
+        hedged = self.market.feeds[symbol].terms.margin_hedged
+        if hedged is None or not (long.lots and short.lots):
+            return max(long.money, short.money)
+        larger = long if long.lots >= short.lots else short
+        covered = min(long.lots, short.lots)
+        rate = (long.money + short.money) / (long.lots + short.lots)
+        share = hedged / self.market.feeds[symbol].spec.contract_size
+        return larger.money * (larger.lots - covered) / larger.lots + covered * rate * share
 
     def level(self, equity: float, margin: float) -> float:
         """Margin level in percent; 0.0 where no margin is bound."""
@@ -146,7 +172,7 @@ class Dealer:
         return deal
 
     def _add(self, held: OpenPosition, fill: Fill) -> Struct:
-        deal = self._book(fill, held.ticket, mt5.DEAL_ENTRY_IN)
+        deal = self._book(fill, held.identifier, mt5.DEAL_ENTRY_IN)
         volume = round(held.volume + fill.volume, 8)
         price = (held.price_open * held.volume + fill.price * fill.volume) / volume
         bound = held.margin_per_lot * held.volume + self.money.margin_per_lot(fill.symbol, fill.price) * fill.volume
@@ -156,13 +182,17 @@ class Dealer:
         return deal
 
     def _reverse(self, held: OpenPosition, fill: Fill) -> Struct:
+        """Turns a netting position: its ticket becomes that of the order, its identifier stays."""
         profit = self.money.profit(held.symbol, held.side, held.volume, held.price_open, fill.price)
-        deal = self._book(fill, held.ticket, mt5.DEAL_ENTRY_INOUT, profit, held.swap)
-        self.ledger.put(self._position(held.ticket, fill, round(fill.volume - held.volume, 8)))
+        deal = self._book(fill, held.identifier, mt5.DEAL_ENTRY_INOUT, profit, held.swap)
+        self.ledger.drop(held.ticket)
+        turned = self._position(deal.order, fill, round(fill.volume - held.volume, 8))
+        self.ledger.put(replace(turned, identifier=held.identifier))
         return deal
 
     def _position(self, ticket: int, fill: Fill, volume: float) -> OpenPosition:
         return OpenPosition(
+            identifier=ticket,
             ticket=ticket,
             symbol=fill.symbol,
             side=fill.side,
@@ -225,6 +255,15 @@ class Dealer:
         )
 
 
-def _add(legs: dict[str, dict[Side, float]], symbol: str, side: Side, amount: float) -> None:
-    leg = legs.setdefault(symbol, {})
-    leg[side] = leg.get(side, 0.0) + amount
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One side of a symbol: lots, and the margin that they would bind alone."""
+
+    lots: float
+    money: float
+
+
+def _add(legs: dict[str, dict[Side, Leg]], symbol: str, side: Side, lots: float, per_lot: float) -> None:
+    sides = legs.setdefault(symbol, {})
+    before = sides.get(side, Leg(0.0, 0.0))
+    sides[side] = Leg(before.lots + lots, before.money + lots * per_lot)

@@ -1,7 +1,8 @@
-"""The market of one symbol: bars, each played as four quotes: open, two extremes, close."""
+"""The market of one symbol: what every feed is, and the one of bars, each played as four quotes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,20 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.errors import DataError
 from execution.simulated import constants as mt5
 from execution.simulated.calls import CallFailed, invalid
+from execution.simulated.feed_checks import refuse_bars
 from execution.simulated.series import TIMEFRAME_SECONDS, Rates, Series, Young, single_increasing
 from execution.simulated.structs import TICK_DTYPE
+from execution.simulated.terms import BrokerTerms
 from market_data.bars import RATES_DTYPE, Bars, FloatArray, IntArray
-from market_data.clock import BrokerTime
+from market_data.clock import BrokerTime, new_york_hour
 from market_data.costs import spread_of
 from market_data.instruments import SymbolSpec
 
-_FLAGS = 0x80 | mt5.TICK_FLAG_BID | mt5.TICK_FLAG_ASK  # the high bit is what official samples show
+FLAGS = 0x80 | mt5.TICK_FLAG_BID | mt5.TICK_FLAG_ASK  # the high bit is what official samples show
 _COLUMNS = ("time", "open", "high", "low", "close", "tick_volume", "spread")
 _CLOSED_GAP = 1_800
-_GUARD_DIGITS = 3  # keeps a spread of 2.5 points, drops the dust of adding floats
+GUARD_DIGITS = 3  # keeps a spread of 2.5 points, drops the dust of adding floats
 LAST = 3
 """The stage of a bar that has shown its open (0), its extremes (1, 2) and its close."""
 
@@ -36,33 +38,121 @@ class Tick:
     ask: float
 
 
-class Feed:
+class Feed(ABC):
     """Bars of one symbol and how far they have been played.
 
     Args:
-        bars: BID bars, UTC, ascending.
+        bars: BID bars, UTC, ascending; where the server's clock repeats an hour, without the repetition.
         spec: the symbol; its point is the unit of the bars' spread.
         broker_time: the server's clock.
+        terms: what the broker alone decides.
 
     Attributes:
         position: index of the newest bar; -1 before the first.
-        stage: how much of it has been shown: 0 its open only, LAST all of it.
         tick: the current quote.
+        seconds: length of a bar.
     """
 
-    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime) -> None:
-        _check(bars, spec)
-        keep = single_increasing(broker_time.to_server(bars.time))
-        self.bars = bars if keep.all() else _masked(bars, keep)
-        self.spec, self.seconds = spec, bars.timeframe.seconds
-        self.points: FloatArray = spread_of(self.bars, spec.point)
-        self.time, self.rates = self.bars.time, _rates(self.bars, broker_time)
+    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime, terms: BrokerTerms) -> None:
+        self.bars, self.spec, self.terms, self.seconds = bars, spec, terms, bars.timeframe.seconds
+        self.time, self.rates = bars.time, _rates(bars, broker_time)
         self._series = {bars.timeframe.constant: Series.native(self.rates)}
         self._server: IntArray = np.ascontiguousarray(self.rates["time"])
         self._ends = len(self.time)
-        self._offsets = tuple(seconds * 1000 for seconds in _offsets(self.seconds))
-        self.position, self.stage = -1, LAST
+        self.position = -1
         self.tick = Tick(0, 0.0, 0.0)
+
+    @property
+    @abstractmethod
+    def next_open(self) -> int | None:
+        """When the next bar opens, UTC epoch milliseconds; None at the end."""
+
+    @property
+    @abstractmethod
+    def forming(self) -> bool:
+        """Whether the newest bar may still change."""
+
+    @abstractmethod
+    def seek(self, now: int) -> None:
+        """Goes to the state that playing up to `now` (UTC epoch milliseconds) leaves."""
+
+    @abstractmethod
+    def ask_of(self, bid: float) -> float:
+        """The ask that goes with a bid in the current bar."""
+
+    @abstractmethod
+    def ticks(self, first_msc: int, last_msc: int) -> NDArray[np.void]:
+        """Quotes that have been shown with `first_msc <= time_msc <= last_msc`, server milliseconds."""
+
+    @abstractmethod
+    def _young(self) -> Young | None:
+        """What the newest bar has shown; None where that is all."""
+
+    @abstractmethod
+    def opened_msc(self, index: int) -> int:
+        """When a bar opens, UTC epoch milliseconds."""
+
+    @abstractmethod
+    def in_session(self) -> bool:
+        """Whether the sessions let the current quote trade."""
+
+    def is_closed(self, now: int) -> bool:
+        """Whether trading is closed at `now` (UTC milliseconds): by the sessions, or in a pause of the data of half an hour or more."""
+        if self.position < 0 or not self.terms.in_session(now):
+            return True
+        ended, following = (int(self.time.item(self.position)) + self.seconds) * 1000, self.next_open
+        return not self.forming and ended <= now and (following is None or following - ended >= _CLOSED_GAP * 1000)
+
+    def series(self, timeframe: int) -> Series:
+        """Rates of a timeframe; made once.
+
+        Raises:
+            CallFailed: for no timeframe at all, or one that these bars cannot make up.
+        """
+        made = self._series.get(timeframe)
+        if made is None:
+            made = self._series[timeframe] = self._aggregate(timeframe)
+        return made
+
+    def visible(self, timeframe: int) -> int:
+        """Bars of a timeframe that exist now, the forming one included."""
+        return self.series(timeframe).visible(self.position)
+
+    def window(self, timeframe: int, start: int, stop: int) -> Rates:
+        """A copy of bars `start:stop` of a timeframe as they stand now."""
+        series = self.series(timeframe)
+        young = self._young() if stop == series.visible(self.position) else None
+        return series.read(start, stop, self.position, young)
+
+    def _aggregate(self, timeframe: int) -> Series:
+        seconds = TIMEFRAME_SECONDS.get(timeframe)
+        if seconds is None:
+            raise invalid("Terminal: Invalid params")
+        if seconds < self.seconds or seconds % self.seconds:
+            raise CallFailed(mt5.RES_E_FAIL, "Terminal: Call failed")
+        return Series.aggregate(self.rates, timeframe)
+
+
+class BarFeed(Feed):
+    """Bars, each played as four quotes: open, the extreme against its direction, the other one, close.
+
+    Raises:
+        DataError: for bars that cannot be a market.
+
+    Attributes:
+        stage: how much of the newest bar has been shown: 0 its open only, LAST all of it.
+        points: spread of each bar.
+    """
+
+    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime, terms: BrokerTerms) -> None:
+        refuse_bars(bars, spec, terms)
+        keep = single_increasing(broker_time.to_server(bars.time))
+        super().__init__(bars if keep.all() else _masked(bars, keep), spec, broker_time, terms)
+        self.points: FloatArray = _spreads(self.bars, spec, terms)
+        self._volume, self._recorded = (np.ascontiguousarray(self.rates[name]) for name in ("tick_volume", "spread"))
+        self._offsets = tuple(seconds * 1000 for seconds in _offsets(self.seconds))
+        self._guard = spec.digits + GUARD_DIGITS
+        self.stage = LAST
 
     @property
     def next_open(self) -> int | None:
@@ -83,9 +173,9 @@ class Feed:
 
     def stage_at(self, now: int) -> int:
         """How much of the newest bar is seen at `now`; all of it where the next bar opens."""
-        if self.next_open == now:
-            return LAST
         passed = now - self.time.item(self.position) * 1000
+        if passed >= self._offsets[LAST] or self.next_open == now:
+            return LAST
         return bisect_right(self._offsets, passed) - 1
 
     def show(self, stage: int) -> None:
@@ -93,14 +183,18 @@ class Feed:
         self.stage = stage
         self._quote()
 
+    def opened_msc(self, index: int) -> int:
+        """When a bar opens, UTC epoch milliseconds."""
+        return self.time.item(index) * 1000
+
+    def in_session(self) -> bool:
+        """Whether the sessions let the newest bar trade, judged at its open."""
+        return not self.terms.sessions or self.terms.in_session(self.time.item(self.position) * 1000)
+
     def open_next(self) -> None:
         """Opens the next bar; the quote is its open."""
         self.position += 1
         self.show(0)
-
-    def spread(self) -> float:
-        """Spread of the current bar, price units."""
-        return float(self.points.item(self.position)) * self.spec.point
 
     def path(self) -> tuple[float, float, float, float]:
         """BID at each stage of the newest bar, known to the broker alone; the extreme against its direction comes first."""
@@ -110,37 +204,11 @@ class Feed:
 
     def ask_of(self, bid: float) -> float:
         """The ask that goes with a bid in the current bar."""
-        return round(bid + self.spread(), self.spec.digits + _GUARD_DIGITS)
-
-    def is_closed(self, now: int) -> bool:
-        """Whether trading is closed: a pause in the bars of half an hour or more holds `now`, UTC milliseconds."""
-        if self.position < 0:
-            return True
-        ended, following = (int(self.time.item(self.position)) + self.seconds) * 1000, self.next_open
-        return not self.forming and ended <= now and (following is None or following - ended >= _CLOSED_GAP * 1000)
+        return round(bid + self.points.item(self.position) * self.spec.point, self._guard)
 
     def stamp(self, stage: int) -> int:
         """Server milliseconds at which the newest bar shows a stage."""
         return self._server.item(self.position) * 1000 + self._offsets[stage]
-
-    def series(self, timeframe: int) -> Series:
-        """Rates of a timeframe; made once.
-
-        Raises:
-            CallFailed: for no timeframe at all, or one that these bars cannot make up.
-        """
-        made = self._series.get(timeframe)
-        if made is None:
-            made = self._series[timeframe] = self._aggregate(timeframe)
-        return made
-
-    def visible(self, timeframe: int) -> int:
-        """Bars of a timeframe that exist now, the forming one included."""
-        return self.series(timeframe).visible(self.position)
-
-    def window(self, timeframe: int, start: int, stop: int) -> Rates:
-        """A copy of bars `start:stop` of a timeframe as they stand now."""
-        return self.series(timeframe).read(start, stop, self.position, self._young())
 
     def ticks(self, first_msc: int, last_msc: int) -> NDArray[np.void]:
         """Quotes with `first_msc <= time_msc <= last_msc`: open, both extremes, close of every bar.
@@ -162,37 +230,39 @@ class Feed:
         ticks["time"] = (rows["time"][:, None] + np.array(_offsets(self.seconds))).ravel()
         ticks["time_msc"] = ticks["time"] * 1000
         ticks["bid"] = np.stack(bids, axis=1).ravel()
-        digits = self.spec.digits + _GUARD_DIGITS
+        digits = self.spec.digits + GUARD_DIGITS
         ticks["ask"] = np.round(ticks["bid"] + np.repeat(self.points[low:high] * self.spec.point, 4), digits)
-        ticks["flags"] = _FLAGS
+        ticks["flags"] = FLAGS
         return ticks
-
-    def _aggregate(self, timeframe: int) -> Series:
-        seconds = TIMEFRAME_SECONDS.get(timeframe)
-        if seconds is None:
-            raise invalid("Terminal: Invalid params")
-        if seconds < self.seconds or seconds % self.seconds:
-            raise CallFailed(mt5.RES_E_FAIL, "Terminal: Call failed")
-        return Series.aggregate(self.rates, timeframe)
 
     def _young(self) -> Young | None:
         """What the newest bar has shown; None where that is all."""
         if self.stage == LAST:
             return None
-        row = self.rates[self.position]
-        volume, shown = int(row["tick_volume"]), self.path()[: self.stage + 1]
-        ticks = min(volume, max(1, volume * self.stage // LAST))
-        return shown[0], max(shown), min(shown), shown[-1], ticks, int(row["spread"])
+        volume, spread = self._volume.item(self.position), self._recorded.item(self.position)
+        if self.stage == 0:
+            opened = self.tick.bid
+            return opened, opened, opened, opened, min(1, volume), spread
+        shown = self.path()[: self.stage + 1]
+        return shown[0], max(shown), min(shown), shown[-1], min(volume, max(1, volume * self.stage // LAST)), spread
 
     def _quote(self) -> None:
         at, stage = self.position, self.stage
         bid: float = self.bars.open.item(at) if stage == 0 else self.bars.close.item(at) if stage == LAST else self.path()[stage]
-        self.tick = Tick(self.stamp(stage), bid, self.ask_of(bid))
+        ask = round(bid + self.points.item(at) * self.spec.point, self._guard)
+        self.tick = Tick(self._server.item(at) * 1000 + self._offsets[stage], bid, ask)
 
 
 def _offsets(seconds: int) -> tuple[int, int, int, int]:
     """When a bar shows its open, its extremes and its close, seconds after it opens."""
     return 0, seconds // 3, 2 * seconds // 3, seconds - 1
+
+
+def _spreads(bars: Bars, spec: SymbolSpec, terms: BrokerTerms) -> FloatArray:
+    """Points of each bar: recorded, else by the broker's hours, else the usual ones."""
+    if bars.spread is not None or not terms.spread_by_hour:
+        return spread_of(bars, spec.point)
+    return np.array(terms.spread_by_hour, dtype=np.float64)[new_york_hour(bars.time)]
 
 
 def _rates(bars: Bars, broker_time: BrokerTime) -> Rates:
@@ -212,13 +282,3 @@ def _masked(bars: Bars, keep: NDArray[np.bool_]) -> Bars:
     """The bars to keep, columns that the source lacks staying absent."""
     kept: dict[str, Any] = {name: None if (column := getattr(bars, name)) is None else column[keep] for name in _COLUMNS}
     return replace(bars, **kept)
-
-
-def _check(bars: Bars, spec: SymbolSpec) -> None:
-    faults = list(spec.problems())
-    if len(bars) == 0:
-        faults.append("no bars")
-    elif not (np.diff(bars.time) > 0).all():
-        faults.append("bars are not in ascending order of time")
-    if faults:
-        raise DataError(f"{spec.name}: cannot be simulated: {'; '.join(faults)}")

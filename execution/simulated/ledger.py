@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ class SimulatedAccount:
         hedging: several positions per symbol; False nets them into one.
         margin_call: margin level in percent at which the broker warns.
         stop_out: margin level in percent below which it closes positions.
+        fifo: whether the oldest position of a symbol must be closed first.
+        limit_orders: most pending orders at a time; 0 = no limit.
     """
 
     login: int = 1
@@ -38,11 +41,16 @@ class SimulatedAccount:
     hedging: bool = True
     margin_call: float = 100.0
     stop_out: float = 50.0
+    fifo: bool = False
+    limit_orders: int = 0
 
     def __post_init__(self) -> None:
         for name in ("balance", "leverage"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be above 0")
+        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class OpenPosition:
 
     Attributes:
         margin_per_lot: account currency, fixed by the fill.
+        swap: account currency gathered so far, whole cents.
+        identifier: ticket of the order that opened it; it stays when a netting position turns, the ticket does not.
     """
 
     ticket: int
@@ -67,6 +77,7 @@ class OpenPosition:
     comment: str
     margin_per_lot: float
     swap: float = 0.0
+    identifier: int = 0
 
     @property
     def type(self) -> int:
@@ -104,6 +115,7 @@ class Ledger:
         working: pending orders by ticket.
         orders: finished orders, oldest first.
         deals: oldest first.
+        revision: how often positions have changed.
     """
 
     balance: float = 0.0
@@ -113,6 +125,7 @@ class Ledger:
     working: dict[int, Struct] = field(default_factory=dict)
     orders: list[Struct] = field(default_factory=list)
     deals: list[Struct] = field(default_factory=list)
+    revision: int = 0
     _touched: set[int] = field(default_factory=set)
     _ordered: set[int] = field(default_factory=set)
     _saved: list[int] = field(default_factory=lambda: [0, 0])
@@ -120,7 +133,7 @@ class Ledger:
     def put(self, position: OpenPosition) -> None:
         """Opens or replaces a position."""
         self.positions[position.ticket] = position
-        self._touched.add(position.ticket)
+        self._touch(position.ticket)
 
     def reduce(self, position: OpenPosition, volume: float, time_msc: int) -> None:
         """Takes lots off a position; without lots left it is gone."""
@@ -128,8 +141,12 @@ class Ledger:
         if left > 0:
             self.put(replace(position, volume=left, time_update_msc=time_msc))
         else:
-            del self.positions[position.ticket]
-            self._touched.add(position.ticket)
+            self.drop(position.ticket)
+
+    def drop(self, ticket: int) -> None:
+        """Ends a position."""
+        del self.positions[ticket]
+        self._touch(ticket)
 
     def put_working(self, order: Struct) -> None:
         """Places or replaces a pending order."""
@@ -172,6 +189,10 @@ class Ledger:
         )
         self.mark_saved()
         return changes
+
+    def _touch(self, ticket: int) -> None:
+        self._touched.add(ticket)
+        self.revision += 1
 
     def mark_saved(self) -> None:
         """Notes that all of this is on record."""

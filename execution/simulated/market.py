@@ -10,10 +10,12 @@ from datetime import datetime
 import numpy as np
 
 from config.errors import DataError, InsufficientHistory
-from execution.simulated.feed import Feed
-from market_data.clock import ManualClock, from_epoch
+from execution.simulated.feed import BarFeed, Feed
+from execution.simulated.tick_feed import TickFeed
+from market_data.clock import BrokerTime, ManualClock, from_epoch
 
 _FINGERPRINT_ROWS = 500
+_HALF_HOUR, _DAY = 1_800_000, 86_400_000
 
 
 class Market:
@@ -22,14 +24,19 @@ class Market:
     Args:
         feeds: one per symbol; symbols are played in this order.
         start: UTC epoch milliseconds of the first instant, at which at least one bar opens.
+        broker_time: the server's clock.
 
     Attributes:
         now: the current instant, UTC epoch milliseconds.
         clock: the same, for those who are handed a Clock.
     """
 
-    def __init__(self, feeds: Mapping[str, Feed], start: int) -> None:
+    def __init__(self, feeds: Mapping[str, Feed], start: int, broker_time: BrokerTime) -> None:
         self.feeds = dict(feeds)
+        self.bar_feeds = [feed for feed in feeds.values() if isinstance(feed, BarFeed)]
+        self.tick_feeds = [feed for feed in feeds.values() if isinstance(feed, TickFeed)]
+        self._broker_time = broker_time
+        self._offset = (0, 0)
         self.now = start
         self.clock = ManualClock(from_epoch(start / 1000))
         self.seek(start)
@@ -44,17 +51,38 @@ class Market:
         """When the next bar of any symbol opens; None at the end of the data."""
         return min((time for feed in self.feeds.values() if (time := feed.next_open) is not None), default=None)
 
-    def open_at(self, instant: int) -> list[Feed]:
-        """Moves the clock to `instant` and opens the bars of that instant."""
+    def open_at(self, instant: int) -> list[BarFeed]:
+        """Moves the clock to `instant` and opens the bars of that instant; recorded quotes open their own."""
         self.tell(instant)
-        opened = [feed for feed in self.feeds.values() if feed.next_open == instant]
+        opened = [feed for feed in self.bar_feeds if feed.next_open == instant]
         for feed in opened:
             feed.open_next()
         return opened
 
     def server_msc(self) -> int:
-        """The newest tick of all symbols, server milliseconds: the server's idea of now."""
+        """The server's now, server milliseconds; never before the newest quote."""
+        return max(self.newest_msc(), self.server_of(self.now))
+
+    def newest_msc(self) -> int:
+        """Server milliseconds of the newest quote of all symbols."""
         return max(feed.tick.time_msc for feed in self.feeds.values())
+
+    def server_of(self, utc_msc: int) -> int:
+        """Server milliseconds of UTC ones; the offset is looked up once in half an hour, at whose ends alone it changes."""
+        block = utc_msc // _HALF_HOUR
+        if self._offset[0] != block:
+            second = block * _HALF_HOUR // 1000
+            self._offset = (block, (int(self._broker_time.to_server(second)[0]) - second) * 1000)
+        return utc_msc + self._offset[1]
+
+    def utc_of(self, server_msc: int) -> int:
+        """UTC milliseconds of server ones."""
+        return int(self._broker_time.to_utc(server_msc // 1000)[0]) * 1000 + server_msc % 1000
+
+    def next_midnight(self, utc_msc: int) -> int:
+        """The first server midnight after an instant, both UTC milliseconds."""
+        midnight = (self.server_of(utc_msc) // _DAY + 1) * _DAY
+        return max(self.utc_of(midnight), utc_msc + 1)
 
     def rate(self, source: str, target: str, *, receiving: bool) -> float | None:
         """Units of `target` for one of `source`, at the side of the quote that costs more.
@@ -103,16 +131,16 @@ def first_instant(feeds: Mapping[str, Feed], history_bars: int, start: datetime 
     if start is None:
         return max(_after_history(feed, history_bars) for feed in feeds.values())
     wanted = int(start.timestamp())
-    later = [int(feed.time[at]) for feed in feeds.values() if (at := int(np.searchsorted(feed.time, wanted))) < len(feed.time)]
+    later = [feed.opened_msc(at) for feed in feeds.values() if (at := int(np.searchsorted(feed.time, wanted))) < len(feed.time)]
     if not later:
         raise DataError(f"no bar at or after {start.isoformat()}; choose an earlier --start or give newer data")
-    return min(later) * 1000
+    return min(later)
 
 
 def _after_history(feed: Feed, history_bars: int) -> int:
     if len(feed.time) <= history_bars:
         raise InsufficientHistory(feed.spec.name, len(feed.time), history_bars + 1)
-    return int(feed.time[history_bars]) * 1000
+    return feed.opened_msc(history_bars)
 
 
 def fingerprint(feeds: Mapping[str, Feed]) -> str:

@@ -14,7 +14,7 @@ MAX_BARS = 100_000
 BUILD = 5430
 VERSION = (500, BUILD, "24 Sep 2026")
 _FLAGS = 0x80 | mt5.TICK_FLAG_BID | mt5.TICK_FLAG_ASK
-_ALL_ORDER_TYPES, _ALL_EXPIRATIONS, _WEDNESDAY = 127, 15, mt5.DAY_OF_WEEK_WEDNESDAY
+_ALL_ORDER_TYPES, _ALL_EXPIRATIONS = 127, 15
 _COMPANY = "Simulated broker"
 _FIRST_TEXT = SymbolInfo.__match_args__.index("basis")
 _FIRST_FLOAT = SymbolInfo.__match_args__.index("bid")
@@ -25,8 +25,8 @@ def account_info(dealer: Dealer, trade_allowed: bool) -> Struct:
     """The account as it stands."""
     account, equity, margin = dealer.account, dealer.equity(), dealer.margin()
     mode = mt5.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING if account.hedging else mt5.ACCOUNT_MARGIN_MODE_RETAIL_NETTING
-    settings = (account.login, mt5.ACCOUNT_TRADE_MODE_DEMO, account.leverage, 0, mt5.ACCOUNT_STOPOUT_MODE_PERCENT)
-    rights = (trade_allowed, True, mode, 2, False)
+    settings = (account.login, mt5.ACCOUNT_TRADE_MODE_DEMO, account.leverage, account.limit_orders, mt5.ACCOUNT_STOPOUT_MODE_PERCENT)
+    rights = (trade_allowed, True, mode, 2, account.fifo)
     money = (dealer.ledger.balance, 0.0, dealer.profit(), equity, margin, round(equity - margin, 2), dealer.level(equity, margin))
     limits = (account.margin_call, account.stop_out, 0.0, 0.0, 0.0, 0.0, 0.0)
     return AccountInfo((*settings, *rights, *money, *limits, "Simulated account", account.server, account.currency, _COMPANY))
@@ -57,7 +57,7 @@ def depth(feed: Feed) -> tuple[Struct, ...]:
 def position(held: OpenPosition, dealer: Dealer) -> Struct:
     """An open position with its profit at the current quote."""
     times = (held.time_msc // 1000, held.time_msc, held.time_update_msc // 1000, held.time_update_msc)
-    order = (held.type, held.magic, held.ticket, held.reason, held.volume, held.price_open, held.sl, held.tp)
+    order = (held.type, held.magic, held.identifier, held.reason, held.volume, held.price_open, held.sl, held.tp)
     return TradePosition(
         (held.ticket, *times, *order, dealer.exit_price(held), held.swap, dealer.floating(held), held.symbol, held.comment, "")
     )
@@ -72,7 +72,7 @@ def symbol_info(feed: Feed, dealer: Dealer, selected: bool) -> Struct:
 
 
 def _specification(feed: Feed) -> dict[str, Any]:
-    spec = feed.spec
+    spec, terms = feed.spec, feed.terms
     return {
         "digits": spec.digits,
         "spread_float": True,
@@ -82,9 +82,13 @@ def _specification(feed: Feed) -> dict[str, Any]:
         "trade_stops_level": spec.stops_level,
         "trade_freeze_level": spec.freeze_level,
         "trade_exemode": spec.exemode,
-        "swap_mode": mt5.SYMBOL_SWAP_MODE_DISABLED,
-        "swap_rollover3days": _WEDNESDAY,
-        "margin_hedged_use_leg": True,
+        "swap_mode": terms.swap_mode,
+        "swap_rollover3days": terms.triple_day,
+        "swap_long": terms.swap_long,
+        "swap_short": terms.swap_short,
+        "margin_hedged_use_leg": terms.margin_hedged is None,
+        "margin_initial": terms.margin_initial,
+        "volume_limit": spec.volume_limit,
         "expiration_mode": _ALL_EXPIRATIONS,
         "filling_mode": spec.filling_mode,
         "order_mode": _ALL_ORDER_TYPES,
@@ -94,7 +98,7 @@ def _specification(feed: Feed) -> dict[str, Any]:
         "volume_min": spec.volume_min,
         "volume_max": spec.volume_max,
         "volume_step": spec.volume_step,
-        "margin_hedged": spec.contract_size,
+        "margin_hedged": spec.contract_size if terms.margin_hedged is None else terms.margin_hedged,
         "currency_base": spec.currency_base,
         "currency_profit": spec.currency_profit,
         "currency_margin": spec.currency_margin,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from execution.simulated import checks
+from execution.simulated import checks, pending
 from execution.simulated import constants as mt5
 from execution.simulated.checks import Case
 from execution.simulated.dealer import Dealer, Fill
 from execution.simulated.structs import OrderCheckResult, OrderSendResult, Struct
+
+_OF_AN_ORDER = frozenset({mt5.TRADE_ACTION_MODIFY, mt5.TRADE_ACTION_REMOVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class TradeDesk:
         self._actions: dict[int, tuple[tuple[checks.Rule, ...], Callable[[Case], Answer]]] = {
             mt5.TRADE_ACTION_DEAL: (checks.DEAL_RULES, self._deal),
             mt5.TRADE_ACTION_SLTP: (checks.SLTP_RULES, self._set_stops),
-            mt5.TRADE_ACTION_CLOSE_BY: ((checks.names_position, checks.market_open, self._opposite), self._close_by),
+            mt5.TRADE_ACTION_CLOSE_BY: (checks.CLOSE_BY_RULES, self._close_by),
+            mt5.TRADE_ACTION_PENDING: (pending.PLACE_RULES, self._place),
+            mt5.TRADE_ACTION_MODIFY: (pending.MODIFY_RULES, self._modify),
+            mt5.TRADE_ACTION_REMOVE: (pending.REMOVE_RULES, self._remove),
         }
 
     def check(self, request: Struct) -> Struct:
@@ -47,7 +52,7 @@ class TradeDesk:
         case, refusal = self._judge(request)
         dealer = self._dealer
         equity, bound = dealer.equity(), dealer.margin()
-        if case is not None and request.action == mt5.TRADE_ACTION_DEAL:
+        if case is not None and request.action in (mt5.TRADE_ACTION_DEAL, mt5.TRADE_ACTION_PENDING):
             bound = checks.margin_after(case)
         level = dealer.level(equity, bound)
         account = (dealer.ledger.balance, equity, dealer.profit(), bound, round(equity - bound, 2), level)
@@ -66,15 +71,27 @@ class TradeDesk:
         answer = self._actions[request.action][1](case)
         return self._result(request, answer), True
 
-    def _judge(self, request: Struct) -> tuple[Case | None, int | None]:
+    def _judge(self, given: Struct) -> tuple[Case | None, int | None]:
+        order = self._dealer.ledger.working.get(given.order) if given.action in _OF_AN_ORDER else None
+        request = self._completed(given, order)
         barred = self._barred(request)
         if barred is not None:
             return None, barred
         position = self._dealer.ledger.positions.get(request.position)
         if position is None and request.action == mt5.TRADE_ACTION_SLTP and not request.position:
             position = self._dealer.held(request.symbol)
-        case = Case(request, self._dealer.market.feeds[request.symbol], self._dealer, position)
+        case = Case(request, self._dealer.market.feeds[request.symbol], self._dealer, position, order)
         return case, checks.first_refusal(case, self._actions[request.action][0])
+
+    def _completed(self, request: Struct, order: Struct | None) -> Struct:
+        """With what an order or a position that the request names tells already."""
+        if order is not None:
+            facts = {"symbol": order.symbol, "type": order.type, "volume": order.volume_current, "type_filling": order.type_filling}
+            return pending.changed(request, **facts)
+        position = self._dealer.ledger.positions.get(request.position)
+        if request.action == mt5.TRADE_ACTION_CLOSE_BY and not request.symbol and position is not None:
+            return pending.changed(request, symbol=position.symbol)
+        return request
 
     def _barred(self, request: Struct) -> int | None:
         """Refusals that need no look at the request's figures."""
@@ -83,8 +100,6 @@ class TradeDesk:
             return mt5.TRADE_RETCODE_CONNECTION
         if not self.algo_trading:
             return mt5.TRADE_RETCODE_CLIENT_DISABLES_AT
-        if request.action == mt5.TRADE_ACTION_PENDING:
-            return mt5.TRADE_RETCODE_INVALID_ORDER
         if request.action not in self._actions or feed is None:
             return mt5.TRADE_RETCODE_INVALID
         return mt5.TRADE_RETCODE_PRICE_OFF if request.symbol not in self.selected or feed.position < 0 else None
@@ -120,12 +135,18 @@ class TradeDesk:
         )
         return Answer(mt5.TRADE_RETCODE_DONE, deal.ticket, deal.order, deal.volume, deal.price)
 
-    def _opposite(self, case: Case) -> int | None:
-        other = self._dealer.ledger.positions.get(case.request.position_by)
-        if other is None:
-            return mt5.TRADE_RETCODE_POSITION_CLOSED
-        fits = case.position is not None and other.symbol == case.position.symbol and other.side is not case.position.side
-        return None if fits else mt5.TRADE_RETCODE_INVALID
+    def _place(self, case: Case) -> Answer:
+        order = pending.place(case)
+        return Answer(mt5.TRADE_RETCODE_DONE, order=order.ticket, volume=order.volume_current, price=order.price_open)
+
+    def _modify(self, case: Case) -> Answer:
+        pending.modify(case)
+        return Answer(mt5.TRADE_RETCODE_DONE, order=case.request.order, volume=case.request.volume, price=case.request.price)
+
+    def _remove(self, case: Case) -> Answer:
+        order = self._dealer.ledger.working[case.request.order]
+        pending.end(self._dealer, order, mt5.ORDER_STATE_CANCELED, self._dealer.market.server_msc())
+        return Answer(mt5.TRADE_RETCODE_DONE, order=case.request.order)
 
     def _result(self, request: Struct, answer: Answer) -> Struct:
         feed = self._dealer.market.feeds.get(request.symbol)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.fakes_simulated import MONDAY, OFFSET, SERVER, all_deals, flat, make_bars, make_terminal, order
 
 RISING = (1.1, 1.103, 1.099, 1.102)
-FALLING = (1.1, 1.103, 1.099, 1.098)
+FALLING = (1.1, 1.103, 1.097, 1.098)
 
 
 def terminal_at(bar, **options):
@@ -43,7 +43,7 @@ def test_the_forming_bar_moves_with_its_quotes(seconds, bar, volume):
 def test_a_falling_bar_shows_its_high_first():
     terminal = terminal_at(FALLING)
     assert to(terminal, 80).symbol_info_tick("EURUSD").bid == 1.103
-    assert to(terminal, 100).symbol_info_tick("EURUSD").bid == 1.099
+    assert to(terminal, 100).symbol_info_tick("EURUSD").bid == 1.097
 
 
 def test_a_stop_is_met_when_its_quote_comes():

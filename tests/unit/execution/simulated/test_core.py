@@ -76,12 +76,6 @@ def test_depth_of_market_is_subscribed_to():
     assert terminal.market_book_add(5) is None
 
 
-def test_pending_orders_are_refused_as_not_supported():
-    terminal = make_terminal(make_bars(flat(1.1, 3)))
-    request = {"action": terminal.TRADE_ACTION_PENDING, "symbol": "EURUSD", "volume": 0.1, "type": 2, "price": 1.09}
-    assert terminal.order_send(request).retcode == 10035
-
-
 def test_result_and_error_stay_together_over_threads():
     terminal = ModuleTerminal(make_terminal(make_bars(flat(1.1, 5)), history=3))
     wrong = []
