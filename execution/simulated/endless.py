@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from execution.simulated import constants as mt5
-from execution.simulated.feed import Feed
+from execution.simulated.feed import BarFeed
 from execution.simulated.module import SimulatedMT5
 from execution.simulated.series import TIMEFRAME_SECONDS, Rates, Series, Young
 from execution.simulated.specs import default_spec
+from execution.simulated.terms import BrokerTerms, default_terms
 from market_data.bars import Bars, IntArray, Timeframe
 from market_data.clock import BrokerTime
 from market_data.instruments import SymbolSpec
@@ -140,24 +141,21 @@ class EndlessTerminal(SimulatedMT5):
         self._end = self._made_until()
 
     def _replace(self, symbol: str, bars: Bars) -> None:
-        """Puts a longer feed in the place of one, which stands where that one stood."""
+        """Puts a longer feed in the place of one."""
         held = self._market.feeds[symbol]
-        feed = DeepFeed(bars, held.spec, self._broker_time, self._older[symbol])
-        feed.position = held.position
-        feed.show(held.stage)
-        self._market.feeds[symbol] = feed
+        self._market.put(DeepFeed(bars, held.spec, self._broker_time, held.terms, self._older[symbol]))
 
 
-class DeepFeed(Feed):
+class DeepFeed(BarFeed):
     """A feed with older bars of which only longer timeframes know.
 
     Args:
-        bars, spec, broker_time: as for a Feed.
+        bars, spec, broker_time, terms: as for every feed.
         older: hourly rates before the first bar.
     """
 
-    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime, older: Rates) -> None:
-        super().__init__(bars, spec, broker_time)
+    def __init__(self, bars: Bars, spec: SymbolSpec, broker_time: BrokerTime, terms: BrokerTerms, older: Rates) -> None:
+        super().__init__(bars, spec, broker_time, terms)
         self._older = older
 
     def _aggregate(self, timeframe: int) -> Series:
@@ -208,4 +206,5 @@ def _price(symbol: str) -> float:
 
 def _rates_of(bars: Bars, broker_time: BrokerTime) -> Rates:
     """Bars as the terminal shows them."""
-    return Feed(bars, spec_of(bars.symbol), broker_time).rates
+    spec = spec_of(bars.symbol)
+    return BarFeed(bars, spec, broker_time, default_terms(spec)).rates
