@@ -47,13 +47,13 @@ class Shortcuts:
         """
         api: Any = self
         held = api.positions_get(symbol=symbol) if ticket is None else api.positions_get(ticket=ticket)
-        outcomes = [
-            self._deal(_SELL if each.type == _BUY else _BUY, symbol, each.volume, None, comment, each.ticket) for each in held or ()
-        ]
-        if any(outcome is None for outcome in outcomes):
-            return None
-        closed = sum(outcome.retcode == _DONE for outcome in outcomes)
-        return "Partially" if 0 < closed < len(outcomes) else closed > 0
+        done: list[bool] = []
+        for each in held or ():
+            outcome = self._deal(_SELL if each.type == _BUY else _BUY, symbol, each.volume, None, comment, each.ticket)
+            if outcome is None:
+                return None
+            done.append(outcome.retcode == _DONE)
+        return "Partially" if any(done) and not all(done) else any(done)
 
     def _deal(self, kind: int, symbol: str, volume: float, price: float | None, comment: str | None, ticket: int | None) -> Any:
         """Sends a market order, up to ten times while the price runs away."""

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _GRACE = 5.0
 """Seconds that an interrupted program has to end by itself."""
+_SLICE = 0.5
+"""Seconds of one wait: Windows hears the keyboard between waits alone."""
 
 
 def with_terminal(
@@ -36,9 +38,9 @@ def with_terminal(
     shadow: Annotated[bool, typer.Option("--shadow", help="hide an official MetaTrader5 package from the program")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Runs a program that uses the MetaTrader5 module on a simulated terminal; its exit code is ours.
+    """Runs a MetaTrader5 program on a simulated terminal.
 
-    Without --source prices are synthetic, and the simulated now is the real one. With --home the account outlives the program.
+    Its exit code is ours. Without --source prices are synthetic and the simulated now is the real one; --home keeps the account.
     """
     from execution.simulated.server import Pace, TerminalServer
     from market_data.clock import SystemClock
@@ -81,10 +83,17 @@ def run_program(command: Sequence[str], env: Mapping[str, str]) -> int:
     except OSError as error:
         raise typer.BadParameter(f"{command[0]}: cannot be started ({error.strerror})") from error
     try:
-        return _code(program.wait())
+        return _code(_returned(program))
     except KeyboardInterrupt:
         tell("interrupted; waiting for the program to end")
         return _ended(program)
+
+
+def _returned(program: subprocess.Popen[bytes]) -> int:
+    """What a program returns when it ends."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return program.wait(_SLICE)
 
 
 def _ended(program: subprocess.Popen[bytes]) -> int:
