@@ -115,7 +115,7 @@ class Ledger:
         working: pending orders by ticket.
         orders: finished orders, oldest first.
         deals: oldest first.
-        revision: how often positions have changed.
+        revision: how often positions and working orders have changed.
     """
 
     balance: float = 0.0
@@ -152,11 +152,13 @@ class Ledger:
         """Places or replaces a pending order."""
         self.working[order.ticket] = order
         self._ordered.add(order.ticket)
+        self.revision += 1
 
     def finish(self, order: Struct) -> None:
         """Moves an order to history; a pending one works no longer."""
         if self.working.pop(order.ticket, None) is not None:
             self._ordered.add(order.ticket)
+            self.revision += 1
         self.orders.append(order)
 
     def order_ticket(self) -> int:

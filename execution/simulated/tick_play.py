@@ -54,18 +54,21 @@ class TickPlay:
 
     def _may_stop_out(self, instant: int) -> bool:
         """Whether the worst quotes to come, all at once, could bring the margin level below the limit."""
-        ledger, dealer = self._dealer.ledger, self._dealer
+        dealer = self._dealer
         margin = dealer.margin()
         if margin <= 0:
             return False
-        worst = {feed.spec.name: feed.extremes(feed.reached(instant)) for feed in self._feeds}
-        equity = dealer.equity()
-        for position in ledger.positions.values():
-            if position.symbol in worst:
-                low, high = worst[position.symbol]
-                price = low if position.side is Side.LONG else high
-                loss = dealer.money.profit(position.symbol, position.side, position.volume, position.price_open, price) - dealer.floating(
-                    position
-                )
-                equity += min(0.0, loss) * _SLACK
-        return dealer.level(equity, margin) < dealer.account.stop_out
+        lots = dict.fromkeys(((feed.spec.name, side) for feed in self._feeds for side in Side), 0.0)
+        for position in dealer.ledger.positions.values():
+            if (position.symbol, position.side) in lots:
+                lots[position.symbol, position.side] += position.volume
+        loss = sum(self._worst(feed, lots[feed.spec.name, Side.LONG], lots[feed.spec.name, Side.SHORT], instant) for feed in self._feeds)
+        return dealer.level(dealer.equity() - loss * _SLACK, margin) < dealer.account.stop_out
+
+    def _worst(self, feed: TickFeed, long: float, short: float, instant: int) -> float:
+        """Account currency that the quotes to come could cost so many lots of each side."""
+        if not long and not short:
+            return 0.0
+        low, high = feed.extremes(feed.reached(instant))
+        per_lot = self._dealer.money.tick_value(feed.spec, low, receiving=False) / feed.spec.tick_size
+        return (long * max(0.0, feed.tick.bid - low) + short * max(0.0, high - feed.tick.ask)) * per_lot

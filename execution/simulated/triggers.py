@@ -42,6 +42,8 @@ class Triggers:
 
     def __init__(self, dealer: Dealer) -> None:
         self._dealer, self._market, self._ledger = dealer, dealer.market, dealer.ledger
+        self._known: dict[str, list[Trigger]] = {}
+        self._revision = -1
 
     def positions(self, symbol: str) -> list[OpenPosition]:
         """Open positions of a symbol."""
@@ -53,6 +55,13 @@ class Triggers:
 
     def of(self, symbol: str) -> list[Trigger]:
         """All of a symbol: stops before targets, positions before orders, older before newer."""
+        if self._revision != self._ledger.revision:
+            self._known, self._revision = {}, self._ledger.revision
+        if symbol not in self._known:
+            self._known[symbol] = self._list(symbol)
+        return self._known[symbol]
+
+    def _list(self, symbol: str) -> list[Trigger]:
         exits = [trigger for position in self.positions(symbol) for trigger in _exits(position)]
         orders = [
             Trigger(order.price_open, pending.buys(order), pending.acts_rising(order), False, order) for order in self.working(symbol)
