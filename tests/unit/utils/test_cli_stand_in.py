@@ -7,10 +7,14 @@ import sys
 import pytest
 import typer
 
+from config.errors import HomeError
+from config.loading import load_settings
 from execution.simulated.messages import ADDRESS, SHADOW
 from execution.simulated.stand_in import FOLDER
+from market_data.clock import SystemClock
 from tests.architecture.tree import ROOT
 from utils.cli import stand_in
+from utils.stand_in import StandIn, open_stand_in
 
 
 def with_terminal(*words, **more):
@@ -56,12 +60,13 @@ def test_a_program_trades_and_its_account_is_kept(tmp_path):
         "print(had, result.retcode, mt5.account_info().login, mt5.account_info().balance, len(mt5.symbols_get())); sys.exit(9)"
     )
     words = ["--home", tmp_path / "home", "--login", 77, "--server", "Demo", "--balance", 5_000, "--symbols", "GBPUSD,USDJPY"]
-    for had in (0, 1):
-        done = with_terminal(*words, "--", sys.executable, "-c", code)
-        assert done.returncode == 9, done.stderr
-        assert done.stdout.split()[:3] == [str(had), "10009", "77"]
-        assert float(done.stdout.split()[3]) < 5_000  # commission
-        assert done.stdout.split()[4] == "2"
+    done = with_terminal(*words, "--", sys.executable, "-c", code)
+    assert done.returncode == 9, done.stderr
+    assert done.stdout.split() == ["0", "10009", "77", "4999.65", "2"]  # 3.5 a lot and side
+    asked = StandIn(symbols=("GBPUSD", "USDJPY"), login=77, server="Demo", home=tmp_path / "home")
+    with open_stand_in(load_settings(), asked, SystemClock().now()) as again:
+        assert again.initialize()
+        assert (again.positions_total(), again.account_info().balance) == (1, 4999.65)
 
 
 def test_files_can_be_the_market(tmp_path):
@@ -80,7 +85,18 @@ def test_files_can_be_the_market(tmp_path):
 
 
 def test_another_market_is_not_mixed_into_a_home(tmp_path):
-    for symbols, code in (("EURUSD", 0), ("USDJPY", 3)):
-        done = with_terminal("--home", tmp_path, "--symbols", symbols, "--", sys.executable, "-c", "pass")
-        assert done.returncode == code, done.stderr
-    assert "--home" in done.stderr
+    now = SystemClock().now()
+    with open_stand_in(load_settings(), StandIn(symbols=("EURUSD",), home=tmp_path), now):
+        pass
+    for other in (StandIn(symbols=("USDJPY",), home=tmp_path), StandIn(source=("prices.csv",), home=tmp_path)):
+        with pytest.raises(HomeError, match="--home"), open_stand_in(load_settings(), other, now):
+            pass
+
+
+def test_a_damaged_note_of_the_market_is_named(tmp_path):
+    (tmp_path / "stand_in.json").write_text("{", encoding="utf-8")
+    with (
+        pytest.raises(HomeError, match=r"stand_in\.json is damaged"),
+        open_stand_in(load_settings(), StandIn(home=tmp_path), SystemClock().now()),
+    ):
+        pass
