@@ -14,10 +14,12 @@ Volatility has a daily shape and clusters. The market keeps the FX week: Sunday 
 
 from __future__ import annotations
 
+import math
 import zlib
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from market_data.bars import Bars, FloatArray, IntArray, Timeframe
@@ -46,23 +48,51 @@ def synthetic_bars(spec: SymbolSpec, *, start: datetime, count: int, seed: int, 
         edge: strength of the predictable part; 0 = a martingale, 1 = as documented.
         price: opening price.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())]))
     times = _market_minutes(int(start.timestamp()), count)
-    sigma = MINUTE_SIGMA * _day_shape(times) * _clusters(rng, count)
+    return synthetic_bars_at(spec, times, seed=seed, edge=edge, price=price)
+
+
+def synthetic_bars_at(
+    spec: SymbolSpec, times: IntArray, *, seed: int, edge: float, price: float, timeframe: Timeframe = Timeframe.M1
+) -> Bars:
+    """Bars of one symbol that open at the times given.
+
+    Args:
+        spec: digits and point of the symbol.
+        times: shape (n,), UTC epoch seconds, ascending.
+        seed: equal seeds give equal bars for a symbol, and unrelated ones for two symbols.
+        edge: strength of the predictable part, whose half-lives are in bars.
+        price: opening price.
+        timeframe: length of the bars; volatility and volume grow with it.
+    """
+    count = len(times)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())]))
+    sigma = MINUTE_SIGMA * _growth(timeframe) * _day_shape(times) * _clusters(rng, count)
     flow = _flow_events(rng, count)
     noise = rng.standard_normal(count) + FLOW_JUMP * flow
     returns = sigma * (noise + edge * _predictable(rng, count, flow))
-    return _bars(spec, times, returns, sigma, flow, price, rng)
+    return _bars(spec, times, returns, sigma, flow, price, rng, timeframe)
+
+
+def in_fx_week(times: IntArray) -> NDArray[np.bool_]:
+    """Which instants, UTC epoch seconds, lie between Sunday 17:00 and Friday 17:00 New York."""
+    since_monday = (_NEW_YORK.to_server(times) + 3 * 86_400) % (7 * 86_400)
+    return np.asarray((since_monday < _FRIDAY_CLOSE) | (since_monday >= _SUNDAY_OPEN))
+
+
+_FRIDAY_CLOSE, _SUNDAY_OPEN = (4 * 24 + 17) * 3600, (6 * 24 + 17) * 3600
 
 
 def _market_minutes(start: int, count: int) -> IntArray:
     """The next `count` minutes in which the FX market is open, UTC epoch seconds."""
     weeks = count // (5 * 1440) + 3
     minutes = (start // 60 + np.arange(weeks * 7 * 1440, dtype=np.int64)) * 60
-    local = _NEW_YORK.to_server(minutes)
-    since_monday = (local + 3 * 86_400) % (7 * 86_400)
-    closed = (since_monday >= (4 * 24 + 17) * 3600) & (since_monday < (6 * 24 + 17) * 3600)
-    return minutes[~closed][:count]
+    return minutes[in_fx_week(minutes)][:count]
+
+
+def _growth(timeframe: Timeframe) -> float:
+    """Standard deviation of a bar's return over that of a minute's."""
+    return math.sqrt(timeframe.seconds / 60)
 
 
 def _day_shape(times: IntArray) -> FloatArray:
@@ -97,7 +127,14 @@ def _predictable(rng: np.random.Generator, count: int, flow: FloatArray) -> Floa
 
 
 def _bars(
-    spec: SymbolSpec, times: IntArray, returns: FloatArray, sigma: FloatArray, flow: FloatArray, price: float, rng: np.random.Generator
+    spec: SymbolSpec,
+    times: IntArray,
+    returns: FloatArray,
+    sigma: FloatArray,
+    flow: FloatArray,
+    price: float,
+    rng: np.random.Generator,
+    timeframe: Timeframe,
 ) -> Bars:
     close = np.cumsum(returns)
     opened = np.r_[0.0, close[:-1]]
@@ -105,8 +142,9 @@ def _bars(
     top = 0.5 * (opened + close + np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
     bottom = 0.5 * (opened + close - np.sqrt((close - opened) ** 2 - reach * np.log(rng.random(len(close)))))
     open_, high, low, close_ = (np.round(price * np.exp(part), spec.digits) for part in (opened, top, bottom, close))
-    ticks = np.asarray(rng.poisson(40.0 * (sigma / MINUTE_SIGMA) * (1.0 + FLOW_TICKS * np.abs(flow))) + 1.0, dtype=np.float64)
-    return Bars(spec.name, Timeframe.M1, times, open_, high, low, close_, ticks, _spreads(rng, times))
+    pace = 40.0 * (sigma / MINUTE_SIGMA) * (1.0 + FLOW_TICKS * np.abs(flow)) * _growth(timeframe)
+    ticks = np.asarray(rng.poisson(pace) + 1.0, dtype=np.float64)
+    return Bars(spec.name, timeframe, times, open_, high, low, close_, ticks, _spreads(rng, times))
 
 
 def _spreads(rng: np.random.Generator, times: IntArray) -> FloatArray:

@@ -119,7 +119,7 @@ class SimulatedMarket:
 def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
     _require_book(home)
     feeds = _feeds(settings, options)
-    specs = {symbol: _spec(bars) for symbol, bars in feeds.items()}
+    specs = {symbol: spec_of(bars) for symbol, bars in feeds.items()}
     simulation = settings.simulation
     module = SimulatedMT5(
         feeds,
@@ -182,7 +182,7 @@ def _feeds(settings: Settings, options: RunOptions) -> dict[str, Bars]:
     }
 
 
-def _spec(bars: Bars) -> SymbolSpec:
+def spec_of(bars: Bars) -> SymbolSpec:
     """The symbol as a broker would describe it; gold with three decimals is told by its prices."""
     spec = default_spec(bars.symbol)
     newest = bars.close[-1_000:]

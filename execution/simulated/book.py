@@ -15,10 +15,11 @@ from execution.simulated.ledger import Changes, Ledger, OpenPosition
 from execution.simulated.structs import TradeDeal, TradeOrder
 
 _VERSION = 2
-_ORDER_COLUMNS = """(ticket INTEGER PRIMARY KEY, time_setup INTEGER, time_setup_msc INTEGER, time_done INTEGER, time_done_msc INTEGER,
+_ORDER_COLUMNS = """(ticket INT PRIMARY KEY, time_setup INTEGER, time_setup_msc INTEGER, time_done INTEGER, time_done_msc INTEGER,
     time_expiration INTEGER, type INTEGER, type_time INTEGER, type_filling INTEGER, state INTEGER, magic TEXT, position_id INTEGER,
     position_by_id INTEGER, reason INTEGER, volume_initial REAL, volume_current REAL, price_open REAL, sl REAL, tp REAL,
     price_current REAL, price_stoplimit REAL, symbol TEXT, comment TEXT, external_id TEXT)"""
+# INT, not INTEGER: the row number then is one of its own, and tells the order in which orders ended.
 _SCHEMA = (
     "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE positions (ticket INTEGER PRIMARY KEY, symbol TEXT, side INTEGER, volume REAL, price_open REAL, sl REAL, tp REAL,
@@ -31,10 +32,14 @@ _SCHEMA = (
     symbol TEXT, comment TEXT, external_id TEXT)""",
 )
 _MIGRATIONS = {
-    1: (  # the instant was in seconds, and a position had no identifier of its own
+    1: (  # the instant was in seconds, a position had no identifier of its own, orders no sequence
         "UPDATE state SET value = value || '000' WHERE key = 'now'",
         "ALTER TABLE positions ADD COLUMN identifier INTEGER",
         "UPDATE positions SET identifier = ticket",
+        "ALTER TABLE orders RENAME TO earlier_orders",
+        "CREATE TABLE orders " + _ORDER_COLUMNS,
+        "INSERT INTO orders SELECT * FROM earlier_orders ORDER BY time_done_msc, ticket",
+        "DROP TABLE earlier_orders",
     )
 }
 """Statements that lift a book of a version to the next."""
@@ -150,7 +155,7 @@ class Book:
         ledger = Ledger(state["balance"], state["next_order"], state["next_deal"])
         ledger.positions = {position.ticket: position for position in positions}
         ledger.working = {order.ticket: order for order in working}
-        ledger.orders = [TradeOrder(row) for row in self._read("SELECT * FROM orders ORDER BY time_done_msc, ticket", "orders")]
+        ledger.orders = [TradeOrder(row) for row in self._read("SELECT * FROM orders ORDER BY rowid", "orders")]
         ledger.deals = [TradeDeal(row) for row in self._read("SELECT * FROM deals ORDER BY ticket", "deals")]
         ledger.mark_saved()
         return ledger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import threading
 from collections.abc import Callable
@@ -27,14 +28,18 @@ class CallFailed(Exception):
         self.code, self.message = code, message
 
 
-class Session(Protocol):
+class WrongType(TypeError):
+    """An argument on which the official core's parser gives up; it becomes a SystemError there, and here."""
+
+
+class CallState(Protocol):
     """What a call needs of its owner."""
 
     _lock: threading.RLock
     _error: tuple[int, str]
 
 
-Owner = TypeVar("Owner", bound=Session)
+Owner = TypeVar("Owner", bound=CallState)
 
 
 def terminal_call(
@@ -45,24 +50,63 @@ def terminal_call(
     Args:
         failure: what the function returns when it cannot do its work.
         refused: what it returns for bad arguments, where that differs.
+
+    Raises:
+        SystemError: from the function, for an argument of a type that the official parser gives up on.
+        TypeError: from the function, for keywords or arguments that it does not take at all.
     """
 
     def wrap(method: Callable[Concatenate[Owner, Params], Value]) -> Callable[Concatenate[Owner, Params], Value]:
+        check = _convention(method)
+
         @functools.wraps(method)
         def call(self: Owner, /, *args: Params.args, **kwargs: Params.kwargs) -> Value:
+            check(len(args), len(kwargs))
             with self._lock:
+                self._error = SUCCESS
                 try:
                     value = method(self, *args, **kwargs)
                 except CallFailed as failed:
                     self._error = (failed.code, failed.message)
                     bad_arguments = refused is not ... and failed.code == mt5.RES_E_INVALID_PARAMS
                     return refused if bad_arguments else failure  # type: ignore[no-any-return]  # the documented failure value of this function
-                self._error = SUCCESS
+                except WrongType as error:
+                    raise SystemError(f"<built-in function {method.__name__}> returned a result with an exception set") from error
                 return value
 
         return call
 
     return wrap
+
+
+def _convention(method: Callable[..., Any]) -> Callable[[int, int], None]:
+    """The test that the interpreter makes before it calls a function of the official core.
+
+    A function without parameters takes nothing, one with `*args` alone takes no keywords.
+    """
+    kinds = {parameter.kind for parameter in inspect.signature(method).parameters.values()}
+    name = method.__name__
+    takes_args, takes_keywords = inspect.Parameter.VAR_POSITIONAL in kinds, inspect.Parameter.VAR_KEYWORD in kinds
+
+    def check(args: int, keywords: int) -> None:
+        if keywords and not takes_keywords:
+            raise TypeError(f"{name}() takes no keyword arguments")
+        if args and not takes_args:
+            raise TypeError(f"{name}() takes no arguments ({args} given)")
+
+    return check
+
+
+def without_arguments(method: Callable[[Any], Value]) -> Callable[..., Value]:
+    """Makes a method a module function that takes no arguments and leaves `last_error` alone."""
+    check = _convention(method)
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: Any, **keywords: Any) -> Value:
+        check(len(args), len(keywords))
+        return method(self)
+
+    return call
 
 
 def invalid(message: str = "Invalid arguments") -> CallFailed:
@@ -84,15 +128,21 @@ def text(value: object) -> str:
 
 
 def integer(value: Any) -> int:
-    """A C int; what is no integer raises TypeError, as the official core's parser does."""
-    return operator.index(value)
+    """A C int; what is no integer raises, as the official core's parser does."""
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise WrongType(str(error)) from None
 
 
 def number(value: Any) -> float:
-    """A C double; text raises TypeError, as the official core's parser does."""
-    if isinstance(value, str):
-        raise TypeError("must be real number, not str")
-    return float(value)
+    """A C double; what is no number raises, as the official core's parser does."""
+    if isinstance(value, str | bytes | bytearray):
+        raise WrongType(f"must be real number, not {type(value).__name__}")
+    try:
+        return float(value)
+    except TypeError:
+        raise WrongType(f"must be real number, not {type(value).__name__}") from None
 
 
 def stamp(value: object) -> int:

@@ -1,5 +1,7 @@
 """The 223 constants of the official `MetaTrader5` module: name and value.
 
+This file is also loaded on its own by the stand-in package, so it imports the standard library alone.
+
 Source: the `__init__` of the official package, version 5.0.6231.
 """
 

@@ -47,6 +47,13 @@ class Market:
         for feed in self.feeds.values():
             feed.seek(now)
 
+    def put(self, longer: BarFeed) -> None:
+        """Puts a feed in the place of the same symbol's; it stands where that one stood."""
+        held = next(feed for feed in self.bar_feeds if feed.spec.name == longer.spec.name)
+        longer.position = held.position
+        longer.show(held.stage)
+        self.bar_feeds[self.bar_feeds.index(held)] = self.feeds[longer.spec.name] = longer
+
     def next_instant(self) -> int | None:
         """When the next bar of any symbol opens; None at the end of the data."""
         return min((time for feed in self.feeds.values() if (time := feed.next_open) is not None), default=None)

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from execution.simulated import constants as mt5
 from execution.simulated import reports
 from execution.simulated.calls import CallFailed, expect, integer, invalid, matches, stamp, terminal_call, text
-from execution.simulated.core import TerminalCore
 from execution.simulated.feed import Feed
+from execution.simulated.link import TerminalLink
 from execution.simulated.series import Rates
 from execution.simulated.structs import TICK_DTYPE, Struct
 
 _ALL_TIME_MSC = 2**53
 
 
-class MarketCalls(TerminalCore):
+class MarketCalls(TerminalLink):
     """Functions of the module that change nothing but Market Watch."""
 
     @terminal_call()

@@ -11,16 +11,20 @@ from typing import Any
 from execution.orders import Side
 from execution.simulated import constants as mt5
 from execution.simulated import reports
-from execution.simulated.calls import CallFailed, expect, integer, invalid, number, terminal_call, text
+from execution.simulated.calls import CallFailed, expect, integer, invalid, number, terminal_call, text, without_arguments
 from execution.simulated.market_calls import MarketCalls
 from execution.simulated.queries import filtered, in_history, window
 from execution.simulated.requests import parse_request
+from execution.simulated.shortcuts import Shortcuts
 from execution.simulated.structs import STRUCTS, Struct
 
 _LOGIN_NAMES = ("login", "password", "server")
+_START_TYPES = {"path": str, "login": int, "password": str, "server": str, "timeout": int, "portable": int}
+_LOGIN_TYPES = {name: _START_TYPES[name] for name in (*_LOGIN_NAMES, "timeout")}
+_START_TIMEOUT = 60_000
 
 
-class SimulatedMT5(MarketCalls):
+class SimulatedMT5(Shortcuts, MarketCalls):
     """A MetaTrader 5 terminal, its Python module and its broker, simulated.
 
     Time at the surface is server time as epoch seconds, as in the real module. Nothing is
@@ -47,20 +51,16 @@ class SimulatedMT5(MarketCalls):
     @terminal_call(failure=False)
     def initialize(self, *args: Any, **keywords: Any) -> bool:
         """Connects: `([path], login=, password=, server=, timeout=, portable=)`; again is a reconnect."""
-        known = {"path", "timeout", "portable", *_LOGIN_NAMES}
-        if len(args) > 1 or not set(keywords) <= known or (args and not isinstance(args[0], str)):
-            raise invalid()
-        self._initialized = False
-        self._authorise({name: keywords[name] for name in _LOGIN_NAMES if name in keywords})
+        given = _named(args, keywords, ("path",), _START_TYPES)
+        self._start(given.get("timeout", _START_TIMEOUT))
+        self._authorise(given)
         self._initialized = True
         return True
 
     @terminal_call(failure=False)
     def login(self, *args: Any, **keywords: Any) -> bool:
         """Logs in: `(login, password=, server=, timeout=)`."""
-        if len(args) > len(_LOGIN_NAMES) or not set(keywords) <= {*_LOGIN_NAMES, "timeout"}:
-            raise invalid()
-        given = {**dict(zip(_LOGIN_NAMES, args, strict=False)), **keywords}
+        given = _named(args, keywords, _LOGIN_NAMES, _LOGIN_TYPES)
         if "login" not in given:
             raise invalid()
         self._require_connection()
@@ -79,6 +79,7 @@ class SimulatedMT5(MarketCalls):
         self._require_connection()
         return reports.VERSION
 
+    @without_arguments
     def last_error(self) -> tuple[int, str]:
         """Code and message that the last call left; asking does not change it."""
         return self._error
@@ -195,10 +196,19 @@ class SimulatedMT5(MarketCalls):
     def _authorise(self, given: dict[str, Any]) -> None:
         """Compares what is given with the account; any password fits."""
         account = self._dealer.account
-        if not isinstance(given.get("login", 0), int) or not all(isinstance(given.get(name, ""), str) for name in ("password", "server")):
-            raise invalid()
         if given.get("login", account.login) != account.login or given.get("server", account.server) != account.server:
             raise CallFailed(mt5.RES_E_AUTH_FAILED, "Terminal: Authorization failed")
+
+
+def _named(args: tuple[Any, ...], keywords: dict[str, Any], order: tuple[str, ...], types: dict[str, type]) -> dict[str, Any]:
+    """Arguments by name; those without one stand in an order. Each is of the type that the official core wants."""
+    given = {**dict(zip(order, args, strict=False)), **keywords}
+    if len(args) > len(order) or not given.keys() <= types.keys():
+        raise invalid()
+    for name, value in given.items():
+        if not isinstance(value, types[name]):
+            raise invalid(f'Invalid "{name}" argument')
+    return given
 
 
 def _side(action: int) -> Side:

@@ -142,7 +142,12 @@ def _price(case: Case) -> int | None:
     request, spec = case.request, case.spec
     quote = case.feed.tick.ask if case.side is Side.LONG else case.feed.tick.bid
     away = request.price - quote if request.type in _RISING else quote - request.price
-    if not checks.on_grid(request.price, spec.tick_size) or away <= 0 or away < case.least_distance - checks.DUST * spec.point:
+    if (
+        not request.price > 0
+        or not checks.on_grid(request.price, spec.tick_size)
+        or away <= 0
+        or away < case.least_distance - checks.DUST * spec.point
+    ):
         return mt5.TRADE_RETCODE_INVALID_PRICE
     return _stop_limit_price(case) if request.type in _STOP_LIMITS else None
 

@@ -1,5 +1,8 @@
 """The eleven record types that the module returns, with the official field order.
 
+This file is also loaded on its own by the stand-in package, by any Python from 3.10 on, so it
+imports the standard library alone. Records can be pickled, which the official ones cannot.
+
 Source: the structure descriptors of the official package, version 5.0.6231.
 """
 
@@ -7,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Struct(tuple[Any, ...]):

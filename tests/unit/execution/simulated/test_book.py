@@ -125,6 +125,34 @@ def test_a_book_of_a_later_version_is_refused(tmp_path):
         make_terminal(wandering(), book=tmp_path / "broker.db")
 
 
+_FIRST_LAYOUT = """
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE positions (ticket INTEGER PRIMARY KEY, symbol TEXT, side INTEGER, volume REAL, price_open REAL, sl REAL, tp REAL,
+    time_msc INTEGER, time_update_msc INTEGER, magic TEXT, reason INTEGER, comment TEXT, margin_per_lot REAL, swap REAL);
+INSERT INTO positions SELECT ticket, symbol, side, volume, price_open, sl, tp, time_msc, time_update_msc, magic, reason, comment,
+    margin_per_lot, swap FROM now.positions;
+CREATE TABLE orders AS SELECT * FROM now.orders;
+CREATE TABLE working_orders AS SELECT * FROM now.working_orders;
+CREATE TABLE deals AS SELECT * FROM now.deals;
+INSERT INTO state SELECT key, CASE key WHEN 'now' THEN value / 1000 ELSE value END FROM now.state;
+PRAGMA user_version=1;
+"""
+
+
+def test_a_book_of_the_first_layout_is_lifted(tmp_path):
+    terminal = make_terminal(wandering(), history=20, book=tmp_path / "new.db")
+    trade(terminal, 31)
+    before = state(terminal)
+    terminal.close()
+    db = sqlite3.connect(tmp_path / "old.db")
+    db.execute("ATTACH ? AS now", (str(tmp_path / "new.db"),))
+    db.executescript(_FIRST_LAYOUT)
+    db.close()
+    lifted = make_terminal(wandering(), history=20, book=tmp_path / "old.db")
+    assert state(lifted) == before
+    assert before[3]
+
+
 def _die_while_trading(book, seen):
     terminal = make_terminal(wandering(), history=20, book=book)
     while terminal.advance():
