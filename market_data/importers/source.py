@@ -71,6 +71,8 @@ def _market(reports: Sequence[ImportReport]) -> Bars | Quotes:
 def _one_stream(reports: Sequence[ImportReport]) -> Quotes:
     """The quotes of files that follow each other."""
     parts = [(report.path, quotes_from_ticks(report.symbol, report.ticks)) for report in reports if report.ticks is not None]
+    if empty := [path for path, quotes in parts if not len(quotes)]:
+        raise DataFileError(f"{empty[0]}: every quote has its bid above its ask; check which column is which")
     parts.sort(key=lambda part: int(part[1].time_msc[0]))
     for (before, earlier), (after, later) in pairwise(parts):
         if later.time_msc[0] < earlier.time_msc[-1]:
