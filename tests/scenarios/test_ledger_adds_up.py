@@ -12,7 +12,7 @@ from tests.real_data import recorded
 
 PRICES = {"EURUSD": 1.1, "USDJPY": 145.0, "XAUUSD": 1900.0}
 MONTH = 30_000  # minutes
-DECISIONS = 2_500
+DECISIONS = 1_600
 
 
 def real_market():
