@@ -76,6 +76,11 @@ class SimulationSettings(Section):
     sim_balance: float = Field(10_000.0, gt=0, description="opening balance, account currency")
     sim_leverage: int = Field(100, ge=1, le=3_000, description="account leverage")
     sim_slippage_points: float = Field(0.0, ge=0, le=100, description="points lost on every market fill")
+    sim_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="account currency, three letters")
+    sim_margin_mode: Literal["hedging", "netting"] = Field("hedging", description="several positions per symbol, or one")
+    sim_margin_call_percent: float = Field(100.0, ge=0, le=1_000, description="margin level at which the broker warns")
+    sim_stop_out_percent: float = Field(50.0, ge=0, le=1_000, description="margin level below which it closes the worst position")
+    sim_swap: bool = Field(True, description="charge swap each night, three times on Wednesday")
     synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
     synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
 

@@ -16,7 +16,7 @@ from config.settings import Settings
 from execution.simulated import SimulatedAccount, SimulatedMT5
 from execution.simulated.endless import MARKET_WATCH, EndlessMarket, EndlessTerminal
 from market_data.clock import BrokerTime
-from market_data.importers import read_source
+from market_data.importers import read_market
 from utils.terminals import SYNTHETIC, spec_of
 
 
@@ -94,10 +94,10 @@ def _endless(settings: Settings, asked: StandIn, now: datetime, home: Home | Non
 
 
 def _from_files(settings: Settings, asked: StandIn, keeps: dict[str, Any]) -> SimulatedMT5:
-    feeds = read_source(list(asked.source), list(asked.symbols))
+    feeds = read_market(list(asked.source), list(asked.symbols))
     return SimulatedMT5(
         feeds,
-        {symbol: spec_of(bars) for symbol, bars in feeds.items()},
+        {symbol: spec_of(history, keeps["account"].currency) for symbol, history in feeds.items()},
         history_bars=settings.data.history_bars,
         broker_time=BrokerTime(settings.terminal.broker_time_zone),
         start=asked.start,

@@ -18,12 +18,13 @@ from config.settings import Settings
 from execution.mt5_client import MT5Client, official_module
 from execution.orders import Account
 from execution.paper import PaperTerminal
-from execution.simulated import SimulatedAccount, SimulatedMT5, default_spec
+from execution.simulated import BrokerTerms, SimulatedAccount, SimulatedMT5, default_spec
 from execution.terminal import Execution, ModuleTerminal, Request, Terminal
 from market_data.bars import Bars, Timeframe
 from market_data.clock import BrokerTime, Clock, SystemClock
-from market_data.importers import read_source
+from market_data.importers import read_market
 from market_data.instruments import SymbolSpec
+from market_data.quotes import Quotes
 from market_data.synthetic import synthetic_bars
 from strategy.trading_loop import Market
 
@@ -119,8 +120,8 @@ class SimulatedMarket:
 def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
     _require_book(home)
     feeds = _feeds(settings, options)
-    specs = {symbol: spec_of(bars) for symbol, bars in feeds.items()}
     simulation = settings.simulation
+    specs = {symbol: spec_of(history, simulation.sim_currency) for symbol, history in feeds.items()}
     module = SimulatedMT5(
         feeds,
         specs,
@@ -130,7 +131,12 @@ def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> Open
             leverage=simulation.sim_leverage,
             commission_per_lot=settings.risk.commission_per_lot,
             slippage_points=simulation.sim_slippage_points,
+            currency=simulation.sim_currency,
+            hedging=simulation.sim_margin_mode == "hedging",
+            margin_call=simulation.sim_margin_call_percent,
+            stop_out=simulation.sim_stop_out_percent,
         ),
+        terms=None if simulation.sim_swap else dict.fromkeys(feeds, BrokerTerms()),
         broker_time=BrokerTime(settings.terminal.broker_time_zone),
         book=home.book,
         start=options.start,
@@ -138,7 +144,7 @@ def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> Open
     terminal = ModuleTerminal(module)
     client = _client(settings, terminal)
     account = client.connect()
-    feed_seconds = next(iter(feeds.values())).timeframe.seconds
+    feed_seconds = _timeframe(next(iter(feeds.values()))).seconds
     pace = 0.0 if options.replay else feed_seconds / simulation.speed
     source = "synthetic prices" if options.source == (SYNTHETIC,) else f"prices from {', '.join(options.source)}"
     speed = "full speed" if options.replay else f"{simulation.speed:g} times real speed"
@@ -164,9 +170,9 @@ def _require_book(home: Home) -> None:
         )
 
 
-def _feeds(settings: Settings, options: RunOptions) -> dict[str, Bars]:
+def _feeds(settings: Settings, options: RunOptions) -> Mapping[str, Bars | Quotes]:
     if options.source != (SYNTHETIC,):
-        return read_source(list(options.source), list(settings.symbols.symbols))
+        return read_market(list(options.source), list(settings.symbols.symbols))
     simulation = settings.simulation
     count = settings.data.history_bars * Timeframe[settings.symbols.timeframe].seconds // 60 + SYNTHETIC_BARS
     return {
@@ -182,21 +188,27 @@ def _feeds(settings: Settings, options: RunOptions) -> dict[str, Bars]:
     }
 
 
-def spec_of(bars: Bars) -> SymbolSpec:
+def spec_of(history: Bars | Quotes, currency: str) -> SymbolSpec:
     """The symbol as a broker would describe it; gold with three decimals is told by its prices."""
-    spec = default_spec(bars.symbol)
-    newest = bars.close[-1_000:]
+    spec = default_spec(history.symbol, currency=currency)
+    newest = (history.bid if isinstance(history, Quotes) else history.close)[-1_000:]
     fits = bool((abs(newest * 10**spec.digits - (newest * 10**spec.digits).round()) < 1e-3).all())
-    return spec if fits else default_spec(bars.symbol, digits=spec.digits + 1)
+    return spec if fits else default_spec(history.symbol, digits=spec.digits + 1, currency=currency)
 
 
-def _bars_per_bar(settings: Settings, feeds: Mapping[str, Bars]) -> int:
+def _timeframe(history: Bars | Quotes) -> Timeframe:
+    """The bars that a history is played in."""
+    return Timeframe.M1 if isinstance(history, Quotes) else history.timeframe
+
+
+def _bars_per_bar(settings: Settings, feeds: Mapping[str, Bars | Quotes]) -> int:
     """Feed bars in one decision bar."""
     wanted = Timeframe[settings.symbols.timeframe].seconds
-    for bars in feeds.values():
-        if wanted % bars.timeframe.seconds:
-            raise SettingsError(f"{bars.symbol}: a {bars.timeframe.name} file cannot make {settings.symbols.timeframe} bars; set TIMEFRAME")
-    return wanted // min(bars.timeframe.seconds for bars in feeds.values())
+    for symbol, history in feeds.items():
+        made = _timeframe(history)
+        if wanted % made.seconds:
+            raise SettingsError(f"{symbol}: a {made.name} file cannot make {settings.symbols.timeframe} bars; set TIMEFRAME")
+    return wanted // min(_timeframe(history).seconds for history in feeds.values())
 
 
 # --- real -----------------------------------------------------------------------------------

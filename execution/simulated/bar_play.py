@@ -57,6 +57,9 @@ class BarPlay:
     def _walk(self, feed: BarFeed, stage: int) -> None:
         """Stretch by stretch, since an order filled on the way lives through the rest of it."""
         path = feed.path()
+        reach = _Range(feed, path[feed.stage : stage + 1])
+        if not any(reach.sets_off(one) for one in self._triggers.of(feed.spec.name)):
+            return
         for at in range(feed.stage, stage):
             self._stretch(feed, path[at], path[at + 1 :], feed.stamp(at + 1))
 
@@ -105,6 +108,11 @@ class _Range:
     def __init__(self, feed: BarFeed, bids: Bids) -> None:
         self.bid_low, self.bid_high = min(bids), max(bids)
         self.ask_low, self.ask_high = feed.ask_of(self.bid_low), feed.ask_of(self.bid_high)
+
+    def sets_off(self, trigger: Trigger) -> bool:
+        """Whether one of the quotes meets a trigger."""
+        low, high = (self.ask_low, self.ask_high) if trigger.on_ask else (self.bid_low, self.bid_high)
+        return trigger.met(high if trigger.rising else low)
 
 
 def _met(position: OpenPosition, seen: _Range, rest: _Range) -> int | None:

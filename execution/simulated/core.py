@@ -206,7 +206,7 @@ def _identity(feeds: Mapping[str, Feed], account: SimulatedAccount) -> str:
 
 def _feed(history: Bars | Quotes, spec: SymbolSpec, broker_time: BrokerTime, terms: Mapping[str, BrokerTerms] | None) -> Feed:
     """Bars or quotes as a market; without terms of its own the symbol has the usual ones."""
-    chosen = (terms or {}).get(spec.name) or default_terms(spec)
+    chosen = (terms or {}).get(spec.name) or (BrokerTerms() if spec.problems() else default_terms(spec))
     if isinstance(history, Quotes):
         return TickFeed(history, spec, broker_time, chosen)
     return BarFeed(history, spec, broker_time, chosen)

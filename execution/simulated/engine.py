@@ -37,6 +37,7 @@ class Engine:
         self._triggers = Triggers(dealer)
         self._bars, self._ticks = BarPlay(self._triggers), TickPlay(self._triggers, dealer)
         self._midnight = self._market.next_midnight(self._market.now)
+        self._expiry: tuple[int, int | None] = (-1, None)  # of the first order to end, at a revision of the ledger
 
     def advance(self) -> bool:
         """Plays to the instant at which the next bar of any symbol opens.
@@ -95,8 +96,11 @@ class Engine:
 
     def _next_deadline(self) -> int:
         """UTC milliseconds of the next midnight of the server or end of an order."""
-        ends = (end for order in self._ledger.working.values() if (end := pending.expires(order)) is not None)
-        return min((self._market.utc_of(end) for end in ends), default=self._midnight)
+        if self._expiry[0] != self._ledger.revision:
+            ends = [end for order in self._ledger.working.values() if (end := pending.expires(order)) is not None]
+            self._expiry = (self._ledger.revision, self._market.utc_of(min(ends)) if ends else None)
+        first = self._expiry[1]
+        return self._midnight if first is None else min(first, self._midnight)
 
     def _expire(self, due: int) -> None:
         now = self._market.server_of(due)

@@ -8,7 +8,7 @@ from market_data.importers.canonical import write_canonical
 from market_data.importers.files import import_file, import_pair
 from market_data.importers.recognition import recognise
 from market_data.importers.records import TICK_DTYPE, DamagedRow, Format, ImportReport
-from market_data.importers.source import read_source
+from market_data.importers.source import read_market, read_source
 from market_data.importers.zones import histdata_zone
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "histdata_zone",
     "import_file",
     "import_pair",
+    "read_market",
     "read_source",
     "recognise",
     "write_canonical",

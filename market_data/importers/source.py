@@ -16,6 +16,7 @@ from market_data.importers.content import read_content
 from market_data.importers.files import import_file
 from market_data.importers.names import symbol_in
 from market_data.importers.records import ImportReport
+from market_data.quotes import Quotes, quotes_from_ticks
 
 
 def read_source(specs: Sequence[str], symbols: Sequence[str]) -> dict[str, Bars]:
@@ -34,6 +35,20 @@ def read_source(specs: Sequence[str], symbols: Sequence[str]) -> dict[str, Bars]
         DataFileError: for a file that cannot be used, a symbol without a file, overlapping files, or files
             of different timeframes.
     """
+    return {symbol: _joined([_with_bars(_read(path, symbol)) for path in paths]) for symbol, paths in _paths(specs, symbols).items()}
+
+
+def read_market(specs: Sequence[str], symbols: Sequence[str]) -> dict[str, Bars | Quotes]:
+    """As `read_source`, for a simulated market: files of ticks give Quotes, in order of their first one.
+
+    Raises:
+        DataFileError: as `read_source`; and for a symbol with files of both kinds.
+    """
+    return {symbol: _market([_read(path, symbol) for path in paths]) for symbol, paths in _paths(specs, symbols).items()}
+
+
+def _paths(specs: Sequence[str], symbols: Sequence[str]) -> dict[str, list[Path]]:
+    """The files of each symbol."""
     paths: dict[str, list[Path]] = {}
     for spec in specs:
         owner, path = _owner(spec, symbols)
@@ -41,7 +56,29 @@ def read_source(specs: Sequence[str], symbols: Sequence[str]) -> dict[str, Bars]
     for symbol in symbols:
         if symbol not in paths:
             raise DataFileError(f"{symbol}: no file given; add --source {symbol}=PATH or leave it out of --symbols")
-    return {symbol: _joined([_read(path, symbol) for path in paths[symbol]]) for symbol in (symbols or paths)}
+    return {symbol: paths[symbol] for symbol in (symbols or paths)}
+
+
+def _market(reports: Sequence[ImportReport]) -> Bars | Quotes:
+    ticks = [report for report in reports if report.ticks is not None]
+    if not ticks:
+        return _joined(reports)
+    if len(ticks) != len(reports):
+        raise DataFileError(f"{reports[0].symbol}: files of ticks and of bars together; give only one kind")
+    return _one_stream(ticks)
+
+
+def _one_stream(reports: Sequence[ImportReport]) -> Quotes:
+    """The quotes of files that follow each other."""
+    parts = [(report.path, quotes_from_ticks(report.symbol, report.ticks)) for report in reports if report.ticks is not None]
+    if empty := [path for path, quotes in parts if not len(quotes)]:
+        raise DataFileError(f"{empty[0]}: every quote has its bid above its ask; check which column is which")
+    parts.sort(key=lambda part: int(part[1].time_msc[0]))
+    for (before, earlier), (after, later) in pairwise(parts):
+        if later.time_msc[0] < earlier.time_msc[-1]:
+            raise DataFileError(f"{before} and {after} overlap; give only one of them for {later.symbol}")
+    columns = (np.concatenate([getattr(quotes, name) for _, quotes in parts]) for name in ("time_msc", "bid", "ask"))
+    return Quotes(parts[0][1].symbol, *columns)
 
 
 def _owner(spec: str, symbols: Sequence[str]) -> tuple[str, Path]:
@@ -73,13 +110,17 @@ def _alike(one: str, other: str) -> bool:
 
 def _read(path: Path, symbol: str) -> ImportReport:
     report = import_file(path, symbol=symbol)
-    if report.bars is None:
-        raise DataFileError(f"{path}: holds ticks; a source needs bars")
     if report.damaged:
         worst = report.damaged[0]
         logger.warning("{}: {} of {} rows left out; line {}: {}", path, len(report.damaged), report.rows_read, worst.line, worst.reason)
     for note in report.notes:
         logger.warning("{}: {}", path, note)
+    return report
+
+
+def _with_bars(report: ImportReport) -> ImportReport:
+    if report.bars is None:
+        raise DataFileError(f"{report.path}: holds ticks; this needs bars")
     return report
 
 

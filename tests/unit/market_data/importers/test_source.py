@@ -3,7 +3,8 @@
 import pytest
 
 from config.errors import DataFileError
-from market_data.importers import read_source
+from market_data.importers import read_market, read_source
+from market_data.quotes import Quotes
 
 START = 1_704_758_400
 
@@ -81,3 +82,30 @@ def test_ticks_are_no_bars(tmp_path):
     path.write_text("time_msc,bid,ask\n1704758400000,1.1,1.2\n", encoding="utf-8")
     with pytest.raises(DataFileError, match="ticks"):
         read_source([str(path)], ["EURUSD"])
+
+
+def write_ticks(folder, name, first, count=5):
+    path = folder / name
+    rows = "".join(f"{first + at * 1000},{1.1 + at * 1e-5:.5f},{1.1001 + at * 1e-5:.5f}\n" for at in range(count))
+    path.write_text("time_msc,bid,ask\n" + rows, encoding="utf-8")
+    return path
+
+
+def test_a_market_takes_files_of_ticks(tmp_path):
+    first = write_ticks(tmp_path, "EURUSD_ticks_a.csv", 1_704_708_000_000)
+    second = write_ticks(tmp_path, "EURUSD_ticks_b.csv", 1_704_708_100_000)
+    quotes = read_market([str(second), str(first)], ["EURUSD"])["EURUSD"]
+    assert isinstance(quotes, Quotes)
+    assert len(quotes) == 10
+    assert (quotes.time_msc[0], quotes.time_msc[5]) == (1_704_708_000_000, 1_704_708_100_000)
+    with pytest.raises(DataFileError, match="holds ticks"):
+        read_source([str(first)], ["EURUSD"])
+
+
+def test_ticks_that_overlap_or_meet_bars_are_refused(tmp_path):
+    first = write_ticks(tmp_path, "EURUSD_ticks_a.csv", 1_704_708_000_000)
+    second = write_ticks(tmp_path, "EURUSD_ticks_b.csv", 1_704_708_002_000)
+    with pytest.raises(DataFileError, match="overlap"):
+        read_market([str(first), str(second)], ["EURUSD"])
+    with pytest.raises(DataFileError, match="only one kind"):
+        read_market([str(first), str(write(tmp_path, "EURUSD_M1_a.csv"))], ["EURUSD"])
