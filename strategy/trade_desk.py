@@ -109,7 +109,10 @@ class TradeDesk:
     def start(self, now: datetime) -> None:
         """Takes over where the journal and the broker's books stand."""
         self._book.start(now)
-        self._note_equity(now)
+        try:
+            self._note_equity(now)
+        except RetryError as error:
+            logger.warning("the account cannot be read yet: {}", error)
 
     def settle(self, now: datetime) -> None:
         """Brings journal and broker together: unknown orders, closed positions, equity."""
@@ -211,7 +214,7 @@ class TradeDesk:
     def _send(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> OrderResult:
         """The one place that sends: on record before, followed up after."""
         self._ledger.record_intent(intent, bar_time, plan)
-        self._book.begin(intent, intent.created)
+        self._book.begin(intent)
         result = self._broker.send(intent)
         self._book.follow(intent, result)
         return result

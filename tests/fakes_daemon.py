@@ -73,6 +73,9 @@ class FakeBroker:
         self._may("account")
         return an_account(balance=self.balance, equity=self.balance)
 
+    def terminal_connected(self) -> bool:
+        return "terminal_connected" not in self.failing
+
     def spec(self, symbol: str) -> Any:
         self._may("spec")
         return replace(self.known_spec, name=symbol)

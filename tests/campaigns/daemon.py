@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ ATR = 0.0004
 POLICY = ExitPolicy(1.5, 1.5, 5.0, 4)
 RISK = RiskSettings(cooldown_bars=0, max_positions=6, max_positions_per_symbol=2, daily_loss_percent=50.0)
 SERVER = BrokerTime("America/New_York+7")
-TRADING_BARS, QUIET_BARS = 40, 14
-"""Bars on which orders are made, and bars after the faults in which everything must come to rest."""
+LEAST_BARS, MOST_BARS, QUIET_BARS = 14, 50, 14
+"""Bars on which orders are made, least and most, and bars after the faults in which everything must come to rest."""
 
 
 def market(seed: int) -> dict[str, Bars]:
@@ -83,10 +84,8 @@ class Daemon:
         """One bar: time passes, then what the trading loop does at every pass; False at the end of the market."""
         moved = bool(self._terminal.call(Request("advance")).value)
         self._reconnect()
-        try:
+        with suppress(RetryError):  # the loop skips the pass
             self._pass(trades)
-        except RetryError:
-            pass  # the loop skips the pass
         return moved
 
     def _reconnect(self) -> None:
@@ -94,7 +93,7 @@ class Daemon:
         if self._started and self._client.terminal_connected():
             return
         try:
-            self._client.connect()
+            self._client.connect(login=1)
             for symbol in SYMBOLS:
                 self._client.select(symbol)
         except (TerminalUnavailable, RetryError):

@@ -14,13 +14,14 @@ from execution.mt5_client import MT5Client
 from execution.simulated.faults import FaultyTerminal
 from execution.terminal import ModuleTerminal, Reply, Request, Terminal
 from tests.campaigns.audit import broker_books, compare, sent_twice
-from tests.campaigns.daemon import QUIET_BARS, TRADING_BARS, Daemon, broker
+from tests.campaigns.daemon import LEAST_BARS, MOST_BARS, QUIET_BARS, Daemon, broker
 from tests.campaigns.plans import label, plan_for
 from utils.trade_journal import TradeJournal
 
 DEADLY_SHARE = 0.4
 """Share of the runs in which the daemon dies, once or twice."""
 LAST_POINT = 120
+ENOUGH_ORDERS = 12
 
 
 class Death(BaseException):
@@ -135,10 +136,11 @@ def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT
         journal.points = points
         return journal
 
-    def lives(bars: int, *, trades: bool) -> None:
+    def lives(least: int, most: int, *, trades: bool) -> None:
         journal, daemon = open_journal(), None
-        while bars:
-            bars -= 1
+        for bar in range(most):
+            if bar >= least and len(door.sent) >= ENOUGH_ORDERS:
+                break
             try:
                 daemon = daemon or Daemon(seed, door, journal, module.clock, make_client)
                 daemon.bar(trades=trades)
@@ -148,9 +150,9 @@ def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT
                 journal, daemon = open_journal(), None
         journal.close()
 
-    lives(TRADING_BARS, trades=True)
+    lives(LEAST_BARS, MOST_BARS, trades=True)
     faulty.mend()
-    lives(QUIET_BARS, trades=False)
+    lives(QUIET_BARS, QUIET_BARS, trades=False)
     points._at.clear()
     journal = open_journal()
     report.problems = sent_twice(door.sent) + compare(broker_books(counter), journal, counter.keys)

@@ -13,7 +13,7 @@ from execution.orders import OrderState, Side
 from execution.risk import RiskGate, TradingState
 from execution.terminal import ModuleTerminal
 from market_data.clock import ManualClock
-from strategy.position_book import GIVE_UP
+from strategy.order_search import GIVE_UP
 from strategy.trade_desk import TradeDesk
 from tests.fakes_daemon import FEE, MINUTE, MONDAY, FakeBroker, a_decision, bars_until
 from tests.fakes_recorder import ListRecorder
@@ -182,6 +182,7 @@ class TestUnknownOutcomes:
     def test_an_order_without_a_trace_is_given_up_by_the_clock(self, case):
         case.broker.answers.append("lost")
         key = case.enter().order_key
+        case.pass_time(timedelta(0))
         case.pass_time(GIVE_UP - timedelta(seconds=1))
         assert case.states(key)[-1] is OrderState.UNKNOWN
         case.pass_time(timedelta(seconds=1))
