@@ -78,26 +78,26 @@ class Daemon:
         self._bars = market(seed)
         self._seed = seed
         self.desk = TradeDesk(self._client, RiskGate(RISK), POLICY, journal, commission=COMMISSION, sends=True)
-        self._started = False
+        self._ready, self._started = False, False
 
     def bar(self, *, trades: bool = True) -> bool:
         """One bar: time passes, then what the trading loop does at every pass; False at the end of the market."""
         moved = bool(self._terminal.call(Request("advance")).value)
         self._reconnect()
-        with suppress(RetryError):  # the loop skips the pass
-            self._pass(trades)
+        if self._ready:  # a daemon that cannot connect at its start ends, and is started again
+            with suppress(RetryError):  # the loop skips the pass
+                self._pass(trades)
         return moved
 
     def _reconnect(self) -> None:
         """As the real market does between two looks."""
-        if self._started and self._client.terminal_connected():
+        if self._ready and self._client.terminal_connected():
             return
-        try:
+        with suppress(TerminalUnavailable, RetryError):
             self._client.connect(login=1)
             for symbol in SYMBOLS:
                 self._client.select(symbol)
-        except (TerminalUnavailable, RetryError):
-            return
+            self._ready = True
 
     def _pass(self, trades: bool) -> None:
         now = self._clock.now()
