@@ -169,6 +169,12 @@ class ExitSettings(Section):
     atr_tp_multiplier: float = Field(1.5, gt=0, le=40, description="target distance in ATR, before the stop is widened for costs")
     min_stop_costs: float = Field(5.0, ge=0, le=100, description="least stop distance in round-trip costs")
     horizon_bars: int = Field(15, ge=2, le=1_000, description="bars after which a trade is closed")
+    break_even_r: float = Field(0.0, ge=0, le=20, description="profit in R at which the stop moves to the entry; 0 = off")
+    break_even_offset: float = Field(0.0, ge=0, le=20, description="round-trip costs beyond the entry at which that stop stands")
+    trail_atr_multiplier: float = Field(0.0, ge=0, le=40, description="ATR at which the stop follows the closes; 0 = off")
+    trail_start_r: float = Field(0.0, ge=0, le=20, description="profit in R from which on the stop follows")
+    partial_close_r: float = Field(0.0, ge=0, le=20, description="profit in R at which a part is closed, once; 0 = off")
+    partial_close_fraction: float = Field(0.5, gt=0, lt=1, description="share of the opened volume that is closed then")
 
 
 class FilterSettings(Section):
@@ -248,6 +254,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             not (settings.models.use_random_forest or settings.models.use_xgboost or settings.models.use_lstm),
             "USE_RANDOM_FOREST, USE_XGBOOST and USE_LSTM are all false: nothing could ever vote",
+        ),
+        (
+            settings.exits.break_even_offset > settings.exits.break_even_r * settings.exits.min_stop_costs > 0,
+            "BREAK_EVEN_OFFSET lies beyond the price at which BREAK_EVEN_R moves the stop: lower it to BREAK_EVEN_R x MIN_STOP_COSTS or less",
         ),
     ]
     return [text for wrong, text in rules if wrong]

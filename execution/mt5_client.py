@@ -17,7 +17,7 @@ from config.errors import OrderRejected, RetryError, ScalperError, TerminalCallF
 from execution import reconciliation
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.reconciliation import Trace
-from execution.retcodes import INVALID_FILL, POSITION_CLOSED, call_error, retcode
+from execution.retcodes import INVALID_FILL, NO_CHANGES, POSITION_CLOSED, call_error, retcode
 from execution.terminal import LAST_ERRORS, Execution, Reply, Request, Terminal
 from execution.translate import (
     ORDER_TYPES,
@@ -28,11 +28,13 @@ from execution.translate import (
     deal_from,
     deal_request,
     filling_modes,
+    has_stops,
     position_from,
     quote_from,
     result_from,
     server_date,
     spec_from,
+    stops_request,
     suffixed_name,
 )
 from market_data.bars import Timeframe
@@ -255,10 +257,13 @@ class MT5Client:
         it: a wrong side would double the position on a netting account.
 
         Returns:
-            FILLED or PARTIAL with the fill (price 0.0 where the venue did not say); REJECTED
-            where surely nothing happened, retcode 0 where nothing was sent; UNKNOWN otherwise:
-            ask `find` before anything else is done on the symbol.
+            FILLED or PARTIAL with the fill (price 0.0 where the venue did not say); CONFIRMED
+            where a position shows the stop it was to get; REJECTED where surely nothing
+            happened, retcode 0 where nothing was sent; UNKNOWN otherwise: ask `find` before
+            anything else is done on the symbol.
         """
+        if intent.purpose == "stop":
+            return self._move_stop(intent)
         try:
             request = self._request(intent)
         except OrderRejected as error:
@@ -282,20 +287,49 @@ class MT5Client:
             known: order and position tickets that belong to other orders; never matched.
 
         Returns:
-            FILLED, PARTIAL or REJECTED as the venue shows it; UNKNOWN while it is still being
-            worked; None where there is no trace. Shortly after sending that proves little:
+            FILLED, PARTIAL, CONFIRMED or REJECTED as the venue shows it; UNKNOWN while it is
+            still being worked; None where there is no trace. Shortly after sending that proves little:
             history comes late, so ask again before the order is given up.
 
         Raises:
             OutcomeUnknown: several orders fit.
             TerminalCallFailed: the terminal did not answer; nothing is known.
         """
+        if intent.purpose == "stop":
+            return self._read_stop(intent)
         for traces in self._traces(intent):
             trace = reconciliation.match(intent, traces, known)
             if trace is not None:
                 deals = self._deals(self._value("history_deals_get", ticket=trace.ticket))
                 return reconciliation.outcome(intent, trace, deals)
         return None
+
+    def _move_stop(self, intent: OrderIntent) -> OrderResult:
+        """Sends a change of stop and target once; what the position shows then is the answer."""
+        try:
+            reply = self._call("order_send", stops_request(intent, self._spec_of(intent.symbol)))
+            sent = result_from(reply)
+            if sent.state is OrderState.REJECTED and sent.retcode != NO_CHANGES:
+                return sent
+            shown = self._read_stop(intent)
+        except ScalperError as error:
+            return OrderResult(OrderState.UNKNOWN, 0, str(error))
+        # Positions may lag behind an accepted request: only a later look can tell.
+        return shown if shown.state is OrderState.CONFIRMED else OrderResult(OrderState.UNKNOWN, sent.retcode, shown.message)
+
+    def _read_stop(self, intent: OrderIntent) -> OrderResult:
+        """Whether a position has the stop and target of an intent: the change may be sent again where it has not."""
+        raws = self._value("positions_get", ticket=int(intent.position))
+        if not raws:
+            return OrderResult(OrderState.REJECTED, POSITION_CLOSED, f"position {intent.position}: {retcode(POSITION_CLOSED)}")
+        if has_stops(raws[0], intent, self._spec_of(intent.symbol)):
+            return OrderResult(
+                OrderState.CONFIRMED, 0, f"position {intent.position} has its stop at {raws[0].sl:g}", price=float(raws[0].sl)
+            )
+        return OrderResult(OrderState.REJECTED, 0, f"position {intent.position} has its stop at {raws[0].sl:g}, not at {intent.sl:g}")
+
+    def _spec_of(self, symbol: str) -> SymbolSpec:
+        return self._specs.get(symbol) or self.spec(symbol)
 
     def _traces(self, intent: OrderIntent) -> Iterator[tuple[Trace, ...]]:
         """Where an order can have left a trace, surest first; read only as far as needed."""
@@ -314,7 +348,7 @@ class MT5Client:
         return tuple(self._value("history_orders_get", start, end))
 
     def _request(self, intent: OrderIntent) -> dict[str, Any]:
-        spec = self._specs.get(intent.symbol) or self.spec(intent.symbol)
+        spec = self._spec_of(intent.symbol)
         side = self._closing_side(intent) if intent.position else intent.side
         filling = self._filling.get(intent.symbol, filling_modes(spec)[0])
         return deal_request(intent, spec, side, filling)

@@ -32,6 +32,8 @@ class OrderState(Enum):
     REJECTED = "rejected"
     UNKNOWN = "unknown"
     NOT_SENT = "not_sent"
+    CONFIRMED = "confirmed"
+    """A change of stop and target that the venue shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class OrderIntent:
 
     Attributes:
         key: unique; at most 29 ASCII characters; travels in the order's comment.
-        purpose: `entry` or `exit`.
-        position: ticket of the position to close; 0 for an entry.
+        purpose: `entry`, `exit`, `partial` (an exit of less than all) or `stop` (a change of the stop).
+        position: ticket of the position to close or to change; 0 for an entry.
         price: the quote when the intent was made.
         sl, tp: stop loss and take profit; 0.0 on an exit.
         deviation: points of slippage accepted on instant execution.
@@ -68,7 +70,7 @@ class OrderResult:
     """What became of an order that was sent.
 
     Attributes:
-        state: FILLED, PARTIAL, REJECTED or UNKNOWN.
+        state: FILLED, PARTIAL, REJECTED or UNKNOWN; CONFIRMED for a change of the stop.
         retcode: the venue's code; 0 where there was no reply.
         order, deal: tickets; 0 where there is none.
         price, volume: the fill; 0.0 where there is none.

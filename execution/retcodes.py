@@ -15,7 +15,7 @@ from config.errors import TerminalCallFailed, TerminalDisconnected
 from execution.terminal import DISCONNECTED_CODES, LAST_ERRORS
 
 PLACED, DONE, DONE_PARTIAL, TIMEOUT = 10008, 10009, 10010, 10012
-INVALID_FILL, POSITION_CLOSED = 10030, 10036
+NO_CHANGES, INVALID_FILL, POSITION_CLOSED = 10025, 10030, 10036
 
 
 class Verdict(Enum):
@@ -69,7 +69,7 @@ _TABLE = (
     Retcode(10022, "INVALID_EXPIRATION", _R, "the expiration is not one that the symbol allows"),
     Retcode(10023, "ORDER_CHANGED", _R, "the order's state changed meanwhile; read it again"),
     Retcode(10024, "TOO_MANY_REQUESTS", _W, "the broker limits the rate of requests; wait before the next one"),
-    Retcode(10025, "NO_CHANGES", _R, "the position already has these values; nothing is to be done"),
+    Retcode(NO_CHANGES, "NO_CHANGES", _R, "the position already has these values; nothing is to be done"),
     Retcode(10026, "SERVER_DISABLES_AT", _R, "the broker forbids automated trading on this account; ask the broker"),
     Retcode(10027, "CLIENT_DISABLES_AT", _R, "switch Algo Trading on in the terminal's toolbar"),
     Retcode(10028, "LOCKED", _W, "the broker is still busy with this order or position"),

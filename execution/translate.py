@@ -231,6 +231,24 @@ def deal_request(intent: OrderIntent, spec: SymbolSpec, side: Side, filling: int
     return request | {"position": int(intent.position)} if intent.position else request
 
 
+def stops_request(intent: OrderIntent, spec: SymbolSpec) -> dict[str, Any]:
+    """The request that moves a position's stop; it carries the target too, or the venue would remove it."""
+    return {
+        "action": Execution.TRADE_ACTION_SLTP,
+        "magic": int(intent.magic),
+        "symbol": spec.name,
+        "sl": _quotable(spec, intent.sl),
+        "tp": _quotable(spec, intent.tp),
+        "position": int(intent.position),
+    }
+
+
+def has_stops(raw: Any, intent: OrderIntent, spec: SymbolSpec) -> bool:
+    """Whether a module's `TradePosition` shows the stop and target of an intent."""
+    near = spec.tick_size / 2
+    return abs(float(raw.sl) - intent.sl) < near and abs(float(raw.tp) - intent.tp) < near
+
+
 def _quotable(spec: SymbolSpec, price: float) -> float:
     # A symbol that is still loading has no tick size; a close must not fail for that.
     return spec.round_price(float(price)) if spec.tick_size > 0 else float(price)

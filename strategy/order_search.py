@@ -94,6 +94,10 @@ class OrderSearch:
         """Whether an order that closes this position, or a part of it, may be on its way."""
         return any(intent.position == ticket and intent.purpose != "stop" for intent in self._pending.values())
 
+    def changing(self, ticket: int) -> bool:
+        """Whether anything that concerns this position may be on its way."""
+        return any(intent.position == ticket for intent in self._pending.values())
+
     def given_up(self, key: str) -> OrderIntent | None:
         """The order of a key that was given up and may still turn up."""
         return self._given_up[key][0] if key in self._given_up else None

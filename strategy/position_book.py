@@ -100,8 +100,12 @@ class PositionBook:
         return self._search.unresolved(symbol) + astray
 
     def closing(self, ticket: int) -> bool:
-        """Whether an order that closes this position is on its way."""
+        """Whether an order that closes this position, or a part of it, is on its way."""
         return self._search.closing(ticket)
+
+    def changing(self, ticket: int) -> bool:
+        """Whether anything that concerns this position is on its way."""
+        return self._search.changing(ticket)
 
     def start(self, now: datetime) -> None:
         """Takes over where the journal stands, and brings it up to the broker's books.
@@ -163,6 +167,8 @@ class PositionBook:
             return
         if result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "entry":
             self._opened(intent, result)
+        elif result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "partial":
+            self._record_deals(intent.position)
         elif result.state is OrderState.REJECTED:
             logger.warning("{}: order {} was refused: {} {}", intent.symbol, intent.key, result.retcode, result.message)
         self._search.end(intent)  # last: where a step before it fails, the order is looked for again

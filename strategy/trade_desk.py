@@ -16,6 +16,7 @@ from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
 from strategy.decision import Decision, DecisionOutcome, TradeEntry
 from strategy.position_book import Books, PositionBook, Records
+from strategy.stop_management import Caretaker
 
 
 class Broker(Books, Protocol):
@@ -89,6 +90,7 @@ class TradeDesk:
         self._commission = commission
         self._sends = sends
         self._book = PositionBook(broker, ledger, adopts=sends)
+        self._caretaker = Caretaker(broker, policy, commission)
         self.state = TradingState.ACTIVE
         self.paused = False
         self._day_equity: tuple[datetime, float] | None = None
@@ -222,11 +224,29 @@ class TradeDesk:
     # --- exits ------------------------------------------------------------------------------
 
     def manage(self, symbol: str, bars: Bars, now: datetime) -> None:
-        """Closes what has reached its time limit."""
+        """Closes what has reached its time limit, and looks after the rest."""
         for entry in self.open_trades:
             held = int((bars.time > entry.bar_time.timestamp()).sum())
             if entry.symbol == symbol and held >= self._policy.horizon:
                 self.close(entry, "time", now)
+            elif entry.symbol == symbol and self._policy.manages and self._sends:
+                self._tend(entry, bars, now)
+
+    def _tend(self, entry: TradeEntry, bars: Bars, now: datetime) -> None:
+        """Closes a part and moves the stop, where the policy wants it; one thing in flight per position."""
+        for step in (self._caretaker.partial, self._caretaker.stop):
+            intent = None if self._book.changing(entry.ticket) else step(entry, bars, now)
+            if intent is not None:
+                self._send_once(intent, bars.opened_at(-1))
+
+    def _send_once(self, intent: OrderIntent, bar_time: datetime) -> None:
+        """Sends what a repeated pass over the same bar must not send again."""
+        try:
+            result = self._send(intent, bar_time)
+        except OutcomeUnknown as error:
+            logger.warning("{}: not sent twice at one instant: {}", intent.symbol, error)
+            return
+        logger.info("{}: {} of {}: {}", intent.symbol, intent.reason, intent.position, result.state.value)
 
     def close(self, entry: TradeEntry, reason: str, now: datetime) -> None:
         """Sends one closing order for a trade, unless one is already on its way."""

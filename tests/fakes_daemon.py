@@ -107,11 +107,16 @@ class FakeBroker:
             return OrderResult(OrderState.REJECTED, 10_019, "no money")
         if answer == "lost":
             return OrderResult(OrderState.UNKNOWN, 0, "no result")
-        result = self._fill(intent, intent.volume / 2 if answer == "half" else intent.volume)
+        if intent.purpose == "stop":
+            result = self._move_stop(intent)
+        else:
+            result = self._fill(intent, intent.volume / 2 if answer == "half" else intent.volume)
         return OrderResult(OrderState.UNKNOWN, 0, "no result") if answer == "silent" else result
 
     def find(self, intent: OrderIntent, known: frozenset[int] = frozenset()) -> OrderResult | None:
         self._may("find")
+        if intent.purpose == "stop":
+            return self._shown_stop(intent)
         found = [d for d in self.deals if d.comment == intent.key]
         if self.hidden or not found:
             return None
@@ -145,6 +150,14 @@ class FakeBroker:
         ticket = self.open(intent.side, volume, intent.key, intent.sl)
         state = OrderState.FILLED if volume == intent.volume else OrderState.PARTIAL
         return OrderResult(state, 10_009, "done", ticket, self.deals[-1].ticket, self.bid, volume)
+
+    def _move_stop(self, intent: OrderIntent) -> OrderResult:
+        self.held[intent.position] = replace(self.held[intent.position], sl=intent.sl, tp=intent.tp)
+        return self._shown_stop(intent)
+
+    def _shown_stop(self, intent: OrderIntent) -> OrderResult:
+        shown = intent.position in self.held and self.held[intent.position].sl == intent.sl
+        return OrderResult(OrderState.CONFIRMED if shown else OrderState.REJECTED, 0, "read back")
 
     def _book(self, order: int, p: Position, entry: str, volume: float, price: float, profit: float, reason: str, comment: str) -> None:
         ticket = next(self._tickets)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -203,7 +203,7 @@ class Workshop:
             origin=self.origin,
             features=data.schema.names,
             feature_hash=data.schema.hash,
-            exit=asdict(self._policy),
+            exit=self._policy.definition,
             exit_hash=self._policy.hash,
             symbols=spec.symbols,
             timeframe=self.settings.symbols.timeframe,

@@ -4,7 +4,9 @@ Two-sided triple barrier. The trade of row i is decided on closed bar i and ente
 bar's open: a long at the ask, a short at the bid. Barriers are watched over the `horizon` bars
 that follow; what is open then leaves at the next open. A bar that opens beyond a barrier fills at
 its open; both barriers inside one bar count as the stop. This is how the simulated terminal
-fills, and how the loop trades.
+fills, and how the loop trades. Where the policy moves stops or closes a part, it does so as the
+loop does: after a bar has closed, at the next open, and only where the broker would take the stop
+at that quote. The class asks for the target alone; a profit that a moved stop keeps is in R.
 
 Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 3, made two-sided.
 """
@@ -75,11 +77,12 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     rows = rows[~late & (atr[rows] > 0)]
     stop = policy.stop_distance(atr[rows], costs.spread[rows + 1] + costs.commission, costs.least_stop)
     target = policy.target_distance(stop)
-    ask_bars = _Quotes(bars.open + costs.spread, bars.high + costs.spread, bars.low + costs.spread)
-    bid_bars = _Quotes(bars.open, bars.high, bars.low)
+    ask_bars = _Quotes(*(price + costs.spread for price in (bars.open, bars.high, bars.low, bars.close)))
+    bid_bars = _Quotes(bars.open, bars.high, bars.low, bars.close)
+    tending = _Tending(policy, atr, costs.spread + costs.commission, costs.least_stop) if policy.manages else None
     # A short is a long on prices turned upside down: it enters at the bid and leaves at the ask.
-    long_move, long_hit, long_at = _first_touch(bid_bars, ask_bars.open[rows + 1], rows, stop, target, horizon)
-    short_move, short_hit, short_at = _first_touch(ask_bars.flipped(), -bid_bars.open[rows + 1], rows, stop, target, horizon)
+    long_move, long_hit, long_at = _first_touch(bid_bars, ask_bars.open[rows + 1], rows, stop, target, horizon, tending)
+    short_move, short_hit, short_at = _first_touch(ask_bars.flipped(), -bid_bars.open[rows + 1], rows, stop, target, horizon, tending)
     forward = (bars.open[rows + horizon + 1] - bars.open[rows + 1]) / atr[rows]
     # Both targets in one bar (they are nearer than the stops) tell nothing of which came first: flat.
     first = np.where(long_hit, long_at, horizon + 1) - np.where(short_hit, short_at, horizon + 1)
@@ -96,15 +99,47 @@ class _Quotes:
     open: FloatArray
     high: FloatArray
     low: FloatArray
+    close: FloatArray
 
     def flipped(self) -> _Quotes:
-        return _Quotes(-self.open, -self.low, -self.high)
+        return _Quotes(-self.open, -self.low, -self.high, -self.close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tending:
+    """What the policy does with longs that a bar has left open.
+
+    Attributes:
+        atr, cost: shape (n,), price units, of each bar.
+        least: the broker's stops level, price units.
+    """
+
+    policy: ExitPolicy
+    atr: FloatArray
+    cost: FloatArray
+    least: float
+
+    def moved(self, floor: FloatArray, entry: FloatArray, risk: FloatArray, quotes: _Quotes, bar: IntArray) -> FloatArray:
+        """Stops from the next bar on; one that its open does not allow waits for a later bar."""
+        wanted = self.policy.raised_stop(floor, entry, risk, quotes.close[bar], self.atr[bar], self.cost[bar])
+        room = quotes.open[bar + 1] - wanted
+        return np.where((room > 0) & (room >= self.least), wanted, floor)
+
+    def banked(self, taken: FloatArray, entry: FloatArray, risk: FloatArray, quotes: _Quotes, bar: IntArray) -> FloatArray:
+        """Move of the part that is closed, by row; NaN while none is."""
+        due = np.isnan(taken) & self.policy.part_due(entry, risk, quotes.close[bar])
+        return np.where(due, quotes.open[bar + 1] - entry, taken)
+
+    def blended(self, taken: FloatArray, move: FloatArray) -> FloatArray:
+        """Move of the whole volume: of the part that was closed early, and of the rest."""
+        part = np.where(np.isnan(taken), 0.0, self.policy.partial_fraction)
+        return np.where(part > 0, part * taken + (1.0 - part) * move, move)
 
 
 def _first_touch(
-    quotes: _Quotes, entry: FloatArray, rows: IntArray, stop: FloatArray, target: FloatArray, horizon: int
+    quotes: _Quotes, entry: FloatArray, rows: IntArray, stop: FloatArray, target: FloatArray, horizon: int, tending: _Tending | None
 ) -> tuple[FloatArray, NDArray[np.bool_], IntArray]:
-    """Move of a long to its first barrier, whether that was the target, and after how many bars.
+    """Move of a long to its last exit, whether that was the target, and after how many bars.
 
     The loop runs over the horizon, not over bars: each pass settles all rows at one age, and
     drops those that are done.
@@ -113,6 +148,7 @@ def _first_touch(
     hit = np.zeros(len(rows), dtype=np.bool_)
     at = np.full(len(rows), horizon + 1, dtype=np.int64)
     floor, ceiling = entry - stop, entry + target
+    taken = np.full(len(rows), np.nan)
     open_ = np.arange(len(rows))
     for age in range(1, horizon + 1):
         bar = rows[open_] + age
@@ -126,7 +162,11 @@ def _first_touch(
         hit[done_target] = True
         at[done_stop] = at[done_target] = age
         open_ = open_[~(stopped | reached)]
-    return leave - entry, hit, at
+        if tending is not None and age < horizon:
+            case = (entry[open_], stop[open_], quotes, rows[open_] + age)
+            floor[open_], taken[open_] = tending.moved(floor[open_], *case), tending.banked(taken[open_], *case)
+    move = leave - entry
+    return (move if tending is None else tending.blended(taken, move)), hit, at
 
 
 def _spread_out(

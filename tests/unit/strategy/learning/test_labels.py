@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from execution.exits import ExitPolicy
+from execution.exits import ClosedBar, ExitPolicy, Held, new_stop
+from execution.orders import Side
 from execution.simulated import default_spec
 from strategy.learning.labels import FLAT, LONG, SHORT, Costs, label
 from tests.fakes_simulated import all_deals, flat, make_bars, make_terminal, order
@@ -17,6 +19,7 @@ POLICY = ExitPolicy(sl_atr=1.5, tp_atr=2.0, min_stop_costs=5.0, horizon=HORIZON)
 COMMISSION = 3.5
 POINT = 1e-5
 MAX_AGE = 2.0
+MANAGED = replace(POLICY, break_even_r=0.5, break_even_offset=1.0, trail_atr=1.0, trail_start_r=0.75, partial_r=0.6, partial_fraction=0.25)
 
 
 def _rough_market(count=150, seed=3):
@@ -43,12 +46,14 @@ def _costs(bars):
     return Costs(bars.spread * POINT, 2 * COMMISSION / default_spec("EURUSD").risk_per_lot(1.0), 0.0)
 
 
-def _trade_every_bar(bars, stops):
-    """Sends a long and a short at every open, closes what is open after the horizon; (row, side) -> R."""
+def _trade_every_bar(bars, stops, atr=None, costs=None, policy=POLICY):
+    """Sends a long and a short at every open, tends what is open, closes it after the horizon; (row, side) -> R."""
     terminal = make_terminal(bars, balance=1e9, commission_per_lot=COMMISSION)
     tickets = {}
     for at in range(1, len(bars)):
         _close_what_is_due(terminal, tickets, at)
+        for position in terminal.positions_get() if policy.manages else ():
+            _tend(terminal, position, stops[tickets[position.ticket][0]], _closed(bars, atr, costs, position, at - 1), policy)
         if not np.isnan(stops[at - 1]):
             for side in (1, -1):
                 tickets[_open(terminal, side, stops[at - 1])] = (at - 1, side)
@@ -65,11 +70,28 @@ def _open(terminal, side, stop):
     return result.order
 
 
+def _closed(bars, atr, costs, position, row):
+    ask = costs.spread[row] if position.type else 0.0
+    return ClosedBar(bars.close[row] + ask, atr[row], costs.spread[row] + costs.commission)
+
+
+def _tend(terminal, position, risk, bar, policy):
+    """As the daemon does at an open: a part first, then the stop, where the broker takes it."""
+    side = Side.SHORT if position.type else Side.LONG
+    if position.volume == 1.0 and (bar.exit_price - position.price_open) * side >= (policy.partial_r - 1e-6) * risk:
+        order(terminal, "buy" if position.type else "sell", volume=policy.partial_fraction, position=position.ticket)
+    level = new_stop(policy, Held(side, position.price_open, risk, position.sl), bar)
+    if level is not None:
+        request = {"action": terminal.TRADE_ACTION_SLTP, "symbol": "EURUSD", "position": position.ticket}
+        answer = terminal.order_send({**request, "sl": round(float(level), 5), "tp": position.tp})
+        assert answer.retcode in (terminal.TRADE_RETCODE_DONE, terminal.TRADE_RETCODE_INVALID_STOPS, terminal.TRADE_RETCODE_NO_CHANGES)
+
+
 def _close_what_is_due(terminal, tickets, at):
     for position in terminal.positions_get():
         row, side = tickets[position.ticket]
         if at == row + HORIZON + 1:
-            order(terminal, "sell" if side > 0 else "buy", position=position.ticket)
+            order(terminal, "sell" if side > 0 else "buy", volume=position.volume, position=position.ticket)
 
 
 def _results(terminal, tickets, stops):
@@ -98,6 +120,29 @@ def test_labels_are_what_the_simulated_broker_pays():
     beyond = (labels.r_long[rows] < -1.2) | (labels.r_long[rows] > 1.5)
     assert beyond.sum() > 5
     assert (np.abs(labels.r_long[rows]) < 0.7).sum() > 5
+
+
+def test_labels_of_trades_that_are_looked_after_are_what_the_simulated_broker_pays():
+    bars = _rough_market()
+    atr, costs = _ranges(len(bars)), _costs(_rough_market())
+    labels, plain = (label(bars, atr, costs, policy, MAX_AGE) for policy in (MANAGED, POLICY))
+    stops = np.append(MANAGED.stop_distance(atr[:-1], costs.spread[1:] + costs.commission, 0.0), np.nan)
+    paid = _trade_every_bar(bars, stops, atr, costs, MANAGED)
+    rows = np.flatnonzero(labels.known)
+    for row in rows:
+        assert labels.r_long[row] == pytest.approx(paid[row, 1], abs=1e-6), f"long of row {row}"
+        assert labels.r_short[row] == pytest.approx(paid[row, -1], abs=1e-6), f"short of row {row}"
+    changed = np.abs(labels.r_long[rows] - plain.r_long[rows]) > 0.05
+    assert 20 < changed.sum() < len(rows)
+    assert (labels.r_long[rows] > plain.r_long[rows]).any()
+    assert (labels.r_long[rows] < plain.r_long[rows]).any()
+
+
+def test_labels_without_these_rules_are_those_of_the_release_that_had_none():
+    bars = _rough_market()
+    found = label(bars, _ranges(len(bars)), _costs(bars), replace(POLICY, trail_start_r=1.0, partial_fraction=0.3), MAX_AGE)
+    columns = (getattr(found, name).tobytes() for name in ("kind", "r_long", "r_short", "forward", "end"))
+    assert hashlib.sha256(b"".join(columns)).hexdigest()[:16] == "ad9262f2a9dbc5d9"
 
 
 # --- cases for the eye ------------------------------------------------------------------------
@@ -165,6 +210,32 @@ def test_the_spread_of_the_exit_bar_counts_for_a_short():
     found = label(bars, np.full(len(bars), 0.001), Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE)
     assert found.r_short[0] == pytest.approx(-5.0 / 15)
     assert found.r_long[0] == pytest.approx(-1.0 / 15)
+
+
+EVEN = replace(POLICY, break_even_r=1.0)
+
+
+def test_a_stop_at_break_even_saves_what_comes_back():
+    rows = [(1.1, 1.1017, 1.1, 1.1017), (1.1017, 1.1017, 1.0975, 1.0975)]
+    assert _label_of(rows)[1] == pytest.approx(-1.0)
+    assert _label_of(rows, policy=EVEN)[:2] == pytest.approx((FLAT, 0.0))
+
+
+def test_a_stop_acts_from_the_bar_after_the_one_that_moved_it():
+    """One bar that earns its R and falls back through the entry: how was not seen, so the stop had not moved."""
+    assert _label_of([(1.1, 1.1017, 1.0999, 1.1002)], policy=EVEN)[1] == pytest.approx(0.1 / 1.5)
+    assert _label_of([(1.1, 1.1017, 1.0984, 1.1017)], policy=EVEN)[1] == pytest.approx(-1.0)
+
+
+def test_a_stop_beyond_the_next_open_waits():
+    rows = [(1.1, 1.1017, 1.1, 1.1017), (1.0999, 1.0999, 1.0999, 1.0999)]
+    assert _label_of(rows, policy=EVEN)[1] == pytest.approx((1.0999 - 1.1001) / 0.0015)
+
+
+def test_a_part_leaves_at_the_open_after_its_mark():
+    part = replace(POLICY, partial_r=1.0, partial_fraction=0.25)
+    rows = [(1.1, 1.1017, 1.1, 1.1017), (1.1014, 1.1014, 1.0985, 1.0985)]
+    assert _label_of(rows, policy=part)[1] == pytest.approx(0.25 * 1.3 / 1.5 - 0.75)
 
 
 def test_a_late_entry_is_unknown():
