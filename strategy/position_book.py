@@ -78,6 +78,9 @@ class PositionBook:
 
     Args:
         adopts: False leaves positions alone that the journal does not know (paper).
+
+    Attributes:
+        held: our positions as the broker showed them last, by ticket.
     """
 
     def __init__(self, broker: Books, records: Records, *, adopts: bool) -> None:
@@ -88,6 +91,7 @@ class PositionBook:
         self._search = OrderSearch(broker, records)
         self._astray: frozenset[int] = frozenset()
         self._account: tuple[int, str] | None = None
+        self.held: dict[int, Position] = {}
 
     @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
@@ -134,7 +138,7 @@ class PositionBook:
         claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
         for intent, result in self._search.look(now, claimed, hedging=hedging):
             self.follow(intent, result)
-        held = {position.ticket: position for position in self._broker.positions()}
+        self.held = held = {position.ticket: position for position in self._broker.positions()}
         for ticket in sorted(self._open.keys() - held.keys()):
             self._close_out(self._open[ticket])
         self._astray = frozenset(self._open.keys() - held.keys())

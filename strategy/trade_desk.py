@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -10,12 +11,13 @@ from loguru import logger
 
 from config.errors import DataError, OutcomeUnknown, RetryError, SkipError
 from execution.exits import ExitPolicy
-from execution.orders import Account, OrderIntent, OrderResult, OrderState, Quote, Side
+from execution.orders import Account, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, TradingState, trading_day, trading_day_start
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
 from strategy.decision import Decision, DecisionOutcome, TradeEntry
 from strategy.position_book import Books, PositionBook, Records
+from strategy.stop_guard import Mend, StopGuard
 from strategy.stop_management import Caretaker
 
 
@@ -76,21 +78,34 @@ class TradeDesk:
     Args:
         commission: account currency per lot and side.
         sends: False records what would be sent and sends nothing, closing orders included (paper).
+        symbols: on which decisions are made; trades on others are only brought to their end.
 
     Attributes:
         state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
         paused: no entries until somebody resumes.
     """
 
-    def __init__(self, broker: Broker, gate: RiskGate, policy: ExitPolicy, ledger: Ledger, *, commission: float, sends: bool) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        gate: RiskGate,
+        policy: ExitPolicy,
+        ledger: Ledger,
+        *,
+        commission: float,
+        sends: bool,
+        symbols: Collection[str] = (),
+    ) -> None:
         self._broker = broker
         self._gate = gate
         self._policy = policy
         self._ledger = ledger
         self._commission = commission
         self._sends = sends
+        self._symbols = frozenset(symbols)
         self._book = PositionBook(broker, ledger, adopts=sends)
         self._caretaker = Caretaker(broker, policy, commission)
+        self._guard = StopGuard()
         self.state = TradingState.ACTIVE
         self.paused = False
         self._day_equity: tuple[datetime, float] | None = None
@@ -110,6 +125,7 @@ class TradeDesk:
 
     def start(self, now: datetime) -> None:
         """Takes over where the journal and the broker's books stand."""
+        self._guard.take_over(self._ledger.open_trades())
         self._book.start(now)
         try:
             self._note_equity(now)
@@ -119,7 +135,41 @@ class TradeDesk:
     def settle(self, now: datetime) -> None:
         """Brings journal and broker together: unknown orders, closed positions, equity."""
         self._book.settle(now)
+        if self._sends:
+            self._protect(now)
         self._note_equity(now)
+
+    def _protect(self, now: datetime) -> None:
+        """Sets stops that the broker does not show, and closes what cannot be protected."""
+        for entry in self.open_trades:
+            position = self._book.held.get(entry.ticket)
+            if position is None or self._book.changing(entry.ticket):
+                continue
+            verdict = self._guard.verdict(entry, position, now)
+            if isinstance(verdict, Mend):
+                logger.warning("{}: position {}: {}: setting them", entry.symbol, entry.ticket, verdict.reason)
+                self._guard.answered(entry, self._mend(entry, position, verdict, now))
+            elif verdict is not None:
+                logger.error("{}: position {} cannot be protected: closing it", entry.symbol, entry.ticket)
+                self.close(entry, "unprotected", now)
+
+    def _mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> OrderResult:
+        intent = OrderIntent(
+            key=f"g{entry.ticket}-{int(now.timestamp() * 1_000):x}",
+            symbol=entry.symbol,
+            side=entry.side.opposite,
+            volume=position.volume,
+            price=0.0,
+            sl=mend.sl,
+            tp=mend.tp,
+            deviation=self._broker.deviation,
+            magic=self._broker.magic,
+            created=now,
+            purpose="stop",
+            position=entry.ticket,
+            reason=mend.reason,
+        )
+        return self._send(intent, now)
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and at the start of every trading day."""
@@ -224,10 +274,15 @@ class TradeDesk:
     # --- exits ------------------------------------------------------------------------------
 
     def manage(self, symbol: str, bars: Bars, now: datetime) -> None:
-        """Closes what has reached its time limit, and looks after the rest."""
+        """Closes what has reached its time limit, and looks after the rest.
+
+        Trades on symbols that nobody decides on any more are closed in time as well, counted in
+        these bars: a market that is closed does not use their time up.
+        """
         for entry in self.open_trades:
             held = int((bars.time > entry.bar_time.timestamp()).sum())
-            if entry.symbol == symbol and held >= self._policy.horizon:
+            left_over = bool(self._symbols) and entry.symbol not in self._symbols
+            if (entry.symbol == symbol or left_over) and held >= self._policy.horizon:
                 self.close(entry, "time", now)
             elif entry.symbol == symbol and self._policy.manages and self._sends:
                 self._tend(entry, bars, now)

@@ -135,6 +135,7 @@ class _Daemon:
             self.journal,
             commission=settings.risk.commission_per_lot,
             sends=terminal.sends,
+            symbols=self.symbols,
         )
         self.loop = self._loop(origin, policy, wall)
 

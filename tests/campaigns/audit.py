@@ -69,9 +69,11 @@ def _state(key: str, row: Mapping[str, Any], tickets: list[int], books: BrokerBo
     state = row["state"]
     if state in ("intended", "unknown"):
         return [f"{key} is still {state}"]
+    if row["purpose"] == "stop":
+        return []
     if (state in DONE) != bool(tickets):
         return [f"LOST: {key} is {state}, the broker has {tickets}"]
-    if not tickets or row["purpose"] not in ("entry", "exit"):
+    if not tickets:
         return []
     newest = journal.order_states(key)[-1]
     filled = sum(deal.volume for deal in books.deals.values() if deal.order == tickets[0])
