@@ -13,10 +13,13 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
 
+from tests.campaigns.killed import Killer
 from tests.campaigns.send_once import Report, run_once
 
 BATCH = 25
@@ -33,18 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     logger.remove()
     options.results.mkdir(parents=True, exist_ok=True)
     mode = "kills" if options.kills else "faults"
-    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        run = _killing(Path(scratch)) if options.kills else lambda seed: run_once(seed, Path(scratch))
+    with ExitStack() as open_things:
+        scratch = Path(open_things.enter_context(tempfile.TemporaryDirectory(dir=options.scratch)))
+        run = open_things.enter_context(closing(Killer(scratch))).run_once if options.kills else partial(run_once, folder=scratch)
         play(run, options.runs, options.results / f"{mode}.jsonl")
     totals = total(options.results / f"{mode}.jsonl")
     sys.stdout.write(json.dumps(totals, indent=1) + "\n")
     return 1 if totals["problems"] else 0
-
-
-def _killing(scratch: Path) -> Callable[[int], Report]:
-    from tests.campaigns.killed import Killer
-
-    return Killer(scratch).run_once
 
 
 def play(run: Callable[[int], Report], runs: int, results: Path) -> None:

@@ -21,6 +21,7 @@ from utils.trade_journal import TradeJournal
 DEADLY_SHARE = 0.4
 """Share of the runs in which the daemon dies, once or twice."""
 LAST_POINT = 120
+FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
 ENOUGH_ORDERS = 12
 
 
@@ -48,6 +49,17 @@ class Points:
         deadly = rng.random() < DEADLY_SHARE
         self._at = sorted(rng.choice(LAST_POINT, int(rng.integers(1, 3)), replace=False)) if deadly else []
         self._passed = 0
+
+    @classmethod
+    def none(cls) -> Points:
+        """A life without an end."""
+        points = cls(0)
+        points.forget()
+        return points
+
+    def forget(self) -> None:
+        """No death any more."""
+        self._at = []
 
     def reach(self, name: str) -> None:
         """Dies here, if it is time."""
@@ -105,7 +117,7 @@ class Door:
             self._points.reach("after send")
 
 
-class Counter_(Terminal):
+class BrokersSide(Terminal):
     """Between faults and broker: which order the broker made for which key, also where it lost the comment."""
 
     def __init__(self, module: Any) -> None:
@@ -124,15 +136,15 @@ class Counter_(Terminal):
 def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT5Client) -> Report:
     """One seeded run; its journal is made anew in `folder`."""
     module, points = broker(seed), Points(seed)
-    counter = Counter_(module)
+    counter = BrokersSide(module)
     faulty = FaultyTerminal(counter, plan_for(seed), wait=lambda seconds: [module.advance() for _ in range(int(seconds // 60))])
     counter.door = door = Door(faulty, points)
     report = Report(seed)
-    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
     def open_journal() -> MortalJournal:
-        journal = MortalJournal(folder / "journal.db", account="simulated/1", mode="simulated", clock=module.clock)
+        journal = MortalJournal(folder / FILES[0], account="simulated/1", mode="simulated", clock=module.clock)
         journal.points = points
         return journal
 
@@ -153,7 +165,7 @@ def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT
     lives(LEAST_BARS, MOST_BARS, trades=True)
     faulty.mend()
     lives(QUIET_BARS, QUIET_BARS, trades=False)
-    points._at.clear()
+    points.forget()
     journal = open_journal()
     report.problems = sent_twice(door.sent) + compare(broker_books(counter), journal, counter.keys)
     report.states = Counter(row["state"] for row in journal.orders(10_000))
