@@ -84,6 +84,7 @@ class MT5Client:
         self.deviation = int(deviation)
         self._specs: dict[str, SymbolSpec] = {}
         self._filling: dict[str, int] = {}
+        self._own: tuple[int, str] | None = None
 
     def connect(
         self,
@@ -112,10 +113,11 @@ class MT5Client:
             reply = self._call("initialize", *([] if path is None else [str(path)]), **given)
             if not reply.value:
                 raise call_error("initialize", reply.code, reply.message)
-            account = self.account()
+            account = account_from(self._value("account_info"))
         except TerminalCallFailed as error:
             raise TerminalUnavailable(f"the terminal of {server or 'this machine'} cannot be reached: {error}") from error
         self._verify(account, login, server)
+        self._own = account.login, account.server
         return account
 
     def _verify(self, account: Account, login: int | None, server: str | None) -> None:
@@ -139,8 +141,17 @@ class MT5Client:
             return False
 
     def account(self) -> Account:
-        """The account now."""
-        return account_from(self._value("account_info"))
+        """The account now.
+
+        Raises:
+            TerminalCallFailed: it is another than at `connect`: somebody has logged in elsewhere.
+                What the terminal shows then is not about our positions.
+        """
+        account = account_from(self._value("account_info"))
+        shown = account.login, account.server
+        if self._own not in (None, shown):
+            raise TerminalCallFailed("account_info", 1, f"the terminal shows account {shown}, not {self._own}: log in to that one again")
+        return account
 
     def select(self, symbol: str) -> SymbolSpec:
         """Puts a symbol into Market Watch; use the `name` of the answer from then on.
@@ -339,8 +350,8 @@ class MT5Client:
                 for p in self.positions(intent.symbol)
             )
         start, end = (server_date(self._broker_time, intent.created + shift) for shift in (-_DAY, _DAY))
-        yield reconciliation.order_traces(self._past_orders(intent, start, end), self._broker_time)
-        yield reconciliation.order_traces(self._value("orders_get", symbol=intent.symbol), self._broker_time)
+        yield reconciliation.order_traces(intent, self._past_orders(intent, start, end), self._broker_time)
+        yield reconciliation.order_traces(intent, self._value("orders_get", symbol=intent.symbol), self._broker_time)
 
     def _past_orders(self, intent: OrderIntent, start: datetime, end: datetime) -> tuple[Any, ...]:
         if intent.position:

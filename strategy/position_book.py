@@ -15,7 +15,7 @@ from typing import Protocol
 
 from loguru import logger
 
-from config.errors import RetryError, TerminalCallFailed
+from config.errors import RetryError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Side
 from execution.terminal import Execution
 from strategy.decision import TradeEntry, TradeExit
@@ -29,7 +29,7 @@ class Books(Venue, Protocol):
     """The broker's books."""
 
     def account(self) -> Account:
-        """The account now."""
+        """The account now; an error where the terminal shows another than ours."""
         ...
 
     def deals_of(self, position: int) -> tuple[Deal, ...]:
@@ -90,7 +90,6 @@ class PositionBook:
         self._open: dict[int, TradeEntry] = {}
         self._search = OrderSearch(broker, records)
         self._astray: frozenset[int] = frozenset()
-        self._account: tuple[int, str] | None = None
         self.held: dict[int, Position] = {}
 
     @property
@@ -131,10 +130,9 @@ class PositionBook:
         """Brings journal and broker together: unknown orders, closed positions, unknown positions.
 
         Raises:
-            RetryError: the terminal does not answer, or shows another account.
+            RetryError: the terminal does not answer, or shows another account, whose books tell nothing of ours.
         """
-        account = self._own_account()
-        hedging = account.margin_mode == Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
+        hedging = self._broker.account().margin_mode == Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
         claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
         for intent, result in self._search.look(now, claimed, hedging=hedging):
             self.follow(intent, result)
@@ -144,17 +142,6 @@ class PositionBook:
         self._astray = frozenset(self._open.keys() - held.keys())
         for ticket in sorted(held.keys() - self._open.keys()):
             self._adopt(held[ticket])
-
-    def _own_account(self) -> Account:
-        """The account; another than at the first look means that somebody logged in elsewhere: its books are not ours."""
-        account = self._broker.account()
-        self._account = self._account or (account.login, account.server)
-        if self._account != (account.login, account.server):
-            login, server = self._account
-            raise TerminalCallFailed(
-                "account_info", 1, f"the terminal shows account {account.login} at {account.server}, not {login} at {server}: log in again"
-            )
-        return account
 
     # --- what became of an order ------------------------------------------------------------
 
