@@ -121,6 +121,10 @@ class TradeDesk:
         """Trades that are open now, by ticket."""
         return self._book.open_trades
 
+    def unresolved(self, symbol: str) -> int:
+        """What is not known on a symbol; no entries until it is."""
+        return self._book.unresolved(symbol)
+
     # --- start and every pass ---------------------------------------------------------------
 
     def start(self, now: datetime) -> None:

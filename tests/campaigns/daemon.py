@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,20 +27,28 @@ from utils.trade_journal import TradeJournal
 
 SYMBOLS = ("EURUSD", "GBPUSD")
 START = 1_704_708_000  # Monday 2024-01-08 10:00 UTC
-BARS, HISTORY = 90, 20
+BARS, HISTORY = 130, 20
 COMMISSION = 3.5
 ATR = 0.0004
+ENTRY_SHARE = 0.55
 POLICY = ExitPolicy(1.5, 1.5, 5.0, 4)
 RISK = RiskSettings(cooldown_bars=0, max_positions=6, max_positions_per_symbol=2, daily_loss_percent=50.0)
 SERVER = BrokerTime("America/New_York+7")
-LEAST_BARS, MOST_BARS, QUIET_BARS = 14, 50, 14
+LEAST_BARS, MOST_BARS, QUIET_BARS = 14, 80, 14
 """Bars on which orders are made, least and most, and bars after the faults in which everything must come to rest."""
 
 
+@lru_cache(maxsize=2)
 def market(seed: int) -> dict[str, Bars]:
     """Two random walks of M1 bars that often reach a stop or target within a few bars."""
     rng = np.random.default_rng([seed, 1])
     return {symbol: _walk(rng, symbol, price) for symbol, price in zip(SYMBOLS, (1.1, 1.27), strict=True)}
+
+
+@lru_cache(maxsize=2)
+def _draws(seed: int) -> Any:
+    """For every symbol and bar whether there is a decision, and which side; the same after a restart."""
+    return np.random.default_rng([seed, 2]).random((len(SYMBOLS), BARS, 2))
 
 
 def _walk(rng: np.random.Generator, symbol: str, price: float) -> Bars:
@@ -80,6 +90,11 @@ class Daemon:
         self.desk = TradeDesk(self._client, RiskGate(RISK), POLICY, journal, commission=COMMISSION, sends=True)
         self._ready, self._started = False, False
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left to be found out."""
+        return self._started and not self._journal.unresolved_orders() and not any(map(self.desk.unresolved, SYMBOLS))
+
     def bar(self, *, trades: bool = True) -> bool:
         """One bar: time passes, then what the trading loop does at every pass; False at the end of the market."""
         moved = bool(self._terminal.call(Request("advance")).value)
@@ -118,9 +133,9 @@ class Daemon:
         bars = whole.slice(None, closed)
         if trades:
             self.desk.manage(symbol, bars, now)
-        rng = np.random.default_rng([self._seed, 2, closed, SYMBOLS.index(symbol)])
-        if trades and rng.random() < 0.55:
-            side = Side.LONG if rng.random() < 0.5 else Side.SHORT
+        wanted, chance = _draws(self._seed)[SYMBOLS.index(symbol), closed]
+        if trades and wanted < ENTRY_SHARE:
+            side = Side.LONG if chance < 0.5 else Side.SHORT
             decision = Decision(
                 symbol, from_epoch(int(bars.time[-1])), side, "campaign", close=1.0, atr=ATR, versions={"scalper": 1}, expected_r=0.1
             )

@@ -21,7 +21,7 @@ from execution.terminal import Reply, Request, Terminal
 from tests.campaigns.audit import broker_books, compare, sent_twice
 from tests.campaigns.daemon import LEAST_BARS, MOST_BARS, QUIET_BARS, Daemon, broker
 from tests.campaigns.plans import label, plan_for
-from tests.campaigns.send_once import ENOUGH_ORDERS, BrokersSide, Door, MortalJournal, Points, Report
+from tests.campaigns.send_once import CALM_BARS, ENOUGH_ORDERS, BrokersSide, Door, MortalJournal, Points, Report
 from tests.campaigns.send_once import FILES as JOURNAL_FILES
 from utils.trade_journal import TradeJournal
 
@@ -151,9 +151,10 @@ def _live(pipe: Any, line: Any, *, seed: int, folder: Path, kill_at: int, resend
     journal = MortalJournal(folder / JOURNAL_FILES[0], account="simulated/1", mode="simulated", clock=line.clock)
     journal.points = points
     daemon = Daemon(seed, door, journal, line.clock, ResendingClient if resend else MT5Client)
-    for _ in range(QUIET_BARS if quiet else MOST_BARS):
-        bars, orders = line.call(Request("played")).value if not quiet else (0, 0)
-        if bars >= MOST_BARS or (bars >= LEAST_BARS and orders >= ENOUGH_ORDERS):
+    for bar in range(QUIET_BARS if quiet else MOST_BARS):
+        bars, orders = line.call(Request("played")).value
+        traded = bars >= MOST_BARS or (bars >= LEAST_BARS and orders >= ENOUGH_ORDERS)
+        if (bar >= CALM_BARS and daemon.at_rest) if quiet else traded:
             break
         pipe.send(("bar", str(bars)))
         daemon.bar(trades=not quiet)

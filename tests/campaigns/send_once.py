@@ -23,6 +23,7 @@ DEADLY_SHARE = 0.4
 LAST_POINT = 120
 FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
 ENOUGH_ORDERS = 12
+CALM_BARS = 3
 
 
 class Death(BaseException):
@@ -151,7 +152,7 @@ def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT
     def lives(least: int, most: int, *, trades: bool) -> None:
         journal, daemon = open_journal(), None
         for bar in range(most):
-            if bar >= least and len(door.sent) >= ENOUGH_ORDERS:
+            if bar >= least and (len(door.sent) >= ENOUGH_ORDERS if trades else daemon is not None and daemon.at_rest):
                 break
             try:
                 daemon = daemon or Daemon(seed, door, journal, module.clock, make_client)
@@ -164,7 +165,7 @@ def run_once(seed: int, folder: Path, make_client: Callable[..., MT5Client] = MT
 
     lives(LEAST_BARS, MOST_BARS, trades=True)
     faulty.mend()
-    lives(QUIET_BARS, QUIET_BARS, trades=False)
+    lives(CALM_BARS, QUIET_BARS, trades=False)
     points.forget()
     journal = open_journal()
     report.problems = sent_twice(door.sent) + compare(broker_books(counter), journal, counter.keys)
