@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
-from tests.campaigns.killed import ResendingClient
+from tests.campaigns.killed import Killer, ResendingClient
 from tests.campaigns.plans import ORDER_CASES, READ_CASES, label
 from tests.campaigns.send_once import run_once
 
-RUNS = 60
+RUNS = 40
+KILLED_RUNS = 2
 
 
 def test_no_order_is_doubled_or_lost(tmp_path):
@@ -25,6 +27,14 @@ def test_a_planted_re_send_is_found(tmp_path):
     found = (run_once(seed, tmp_path, ResendingClient).problems for seed in range(200))
     problems = next((problems for problems in found if problems), [])
     assert any(problem.startswith("DUPLICATE") for problem in problems)
+
+
+def test_kills_of_the_real_process_lose_and_double_nothing(tmp_path):
+    """The broker lives in a process of its own, with its faults; the daemon in another, which is killed."""
+    with closing(Killer(tmp_path)) as killer:
+        reports = [killer.run_once(seed) for seed in range(KILLED_RUNS)]
+    assert {report.seed: report.problems for report in reports if report.problems} == {}
+    assert all(report.deaths for report in reports)
 
 
 def test_a_planted_re_send_opens_a_second_position(tmp_path):

@@ -76,6 +76,17 @@ def test_connect_refuses_another_account_and_names_both(found):
     assert terminal.asked("shutdown")
 
 
+@pytest.mark.parametrize("found", [{"login": 2002}, {"server": "Other-Live"}])
+def test_an_account_that_somebody_changed_under_us_is_an_error_until_it_is_back(found):
+    terminal = ScriptedTerminal(initialize=True, account_info=account_info())
+    terminal.on("account_info", account_info(**found)).on("account_info", account_info())
+    client = client_of(terminal)
+    client.connect()
+    with pytest.raises(TerminalCallFailed, match="log in to that one again"):
+        client.account()
+    assert client.account().login == 1001
+
+
 @pytest.mark.parametrize("code", [-6, -10003, -10005])
 def test_connect_failure_is_terminal_unavailable_with_the_remedy(code):
     terminal = ScriptedTerminal().fail("initialize", code, "no", value=False)
@@ -562,6 +573,14 @@ def test_an_overwritten_comment_is_matched_by_everything_else(comment):
 def test_another_order_is_never_taken_for_ours(other):
     _, client = books(positions=(trade_position(7, **other),))
     assert client.find(intent()) is None
+
+
+def test_a_close_whose_comment_is_lost_is_not_taken_for_an_entry():
+    """It has the side, the volume and the time of an entry; the position that it closed tells."""
+    closing = trade_order(9, position_id=7)
+    _, client = books(past=(closing,), deals=(trade_deal(11, order=9),))
+    assert client.find(intent(), known={7}) is None
+    assert client.find(intent(position=7)).order == 9
 
 
 def test_an_order_that_is_accounted_for_is_not_matched():

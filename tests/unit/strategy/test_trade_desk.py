@@ -26,15 +26,15 @@ POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
 class Case:
     """A desk, its broker, its ledger and the clock that all of them read."""
 
-    def __init__(self, start=MONDAY, sends=True, **risk):
+    def __init__(self, start=MONDAY, sends=True, symbols=("EURUSD",), **risk):
         self.clock = ManualClock(start)
         self.broker, self.ledger = FakeBroker(self.clock), ListRecorder(self.clock)
-        self.risk, self.sends = RiskSettings(**{"cooldown_bars": 0, **risk}), sends
+        self.risk, self.sends, self.symbols = RiskSettings(**{"cooldown_bars": 0, **risk}), sends, symbols
         self.desk = self.restart()
 
     def restart(self):
         """A new desk over the same broker and journal: what a crash leaves."""
-        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends)
+        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends, symbols=self.symbols)
         self.desk.start(self.clock.now())
         return self.desk
 
@@ -380,6 +380,22 @@ class TestExits:
         case.pass_time()
         case.manage()
         assert case.closed.exit.reason == "time"
+
+    @pytest.mark.parametrize(("symbols", "closed"), [(("EURUSD",), True), (("EURUSD", "GBPUSD"), False)])
+    def test_a_trade_on_a_symbol_that_is_no_longer_traded_ends_in_time_too(self, symbols, closed):
+        """One that is still decided on waits for its own bars."""
+        case = Case(symbols=symbols)
+        ticket = case.broker.open()
+        case.broker.held[ticket] = replace(case.broker.held[ticket], symbol="GBPUSD")
+        case.restart()
+        for _ in range(POLICY.horizon - 1):
+            case.pass_time()
+            case.manage()
+        assert not case.broker.sent
+        for _ in range(2):
+            case.pass_time()
+            case.manage()
+        assert [intent.symbol for intent in case.broker.sent] == ["GBPUSD"] * closed
 
     def test_a_position_that_is_gone_is_not_closed_again(self, case):
         case.enter()
