@@ -17,7 +17,7 @@ from config.errors import OrderRejected, RetryError, ScalperError, TerminalCallF
 from execution import reconciliation
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.reconciliation import Trace
-from execution.retcodes import INVALID_FILL, NO_CHANGES, POSITION_CLOSED, call_error, retcode
+from execution.retcodes import INVALID_FILL, POSITION_CLOSED, call_error, retcode
 from execution.terminal import LAST_ERRORS, Execution, Reply, Request, Terminal
 from execution.translate import (
     ORDER_TYPES,
@@ -28,7 +28,6 @@ from execution.translate import (
     deal_from,
     deal_request,
     filling_modes,
-    has_stops,
     position_from,
     quote_from,
     result_from,
@@ -316,28 +315,16 @@ class MT5Client:
         return None
 
     def _move_stop(self, intent: OrderIntent) -> OrderResult:
-        """Sends a change of stop and target once; what the position shows then is the answer."""
+        """Sends a change of the stop once; what the position shows then is the answer."""
         try:
             reply = self._call("order_send", stops_request(intent, self._spec_of(intent.symbol)))
-            sent = result_from(reply)
-            if sent.state is OrderState.REJECTED and sent.retcode != NO_CHANGES:
-                return sent
-            shown = self._read_stop(intent)
+            return reconciliation.stop_change(result_from(reply), self._read_stop(intent))
         except ScalperError as error:
             return OrderResult(OrderState.UNKNOWN, 0, str(error))
-        # Positions may lag behind an accepted request: only a later look can tell.
-        return shown if shown.state is OrderState.CONFIRMED else OrderResult(OrderState.UNKNOWN, sent.retcode, shown.message)
 
     def _read_stop(self, intent: OrderIntent) -> OrderResult:
-        """Whether a position has the stop and target of an intent: the change may be sent again where it has not."""
         raws = self._value("positions_get", ticket=int(intent.position))
-        if not raws:
-            return OrderResult(OrderState.REJECTED, POSITION_CLOSED, f"position {intent.position}: {retcode(POSITION_CLOSED)}")
-        if has_stops(raws[0], intent, self._spec_of(intent.symbol)):
-            return OrderResult(
-                OrderState.CONFIRMED, 0, f"position {intent.position} has its stop at {raws[0].sl:g}", price=float(raws[0].sl)
-            )
-        return OrderResult(OrderState.REJECTED, 0, f"position {intent.position} has its stop at {raws[0].sl:g}, not at {intent.sl:g}")
+        return reconciliation.shown_stop(intent, raws, self._spec_of(intent.symbol))
 
     def _spec_of(self, symbol: str) -> SymbolSpec:
         return self._specs.get(symbol) or self.spec(symbol)

@@ -14,9 +14,10 @@ from typing import Any
 
 from config.errors import OutcomeUnknown
 from execution.orders import Deal, OrderIntent, OrderResult, OrderState, Side
+from execution.retcodes import NO_CHANGES, POSITION_CLOSED, retcode
 from execution.translate import SIDES, utc_of
 from market_data.clock import BrokerTime
-from market_data.instruments import MAX_COMMENT
+from market_data.instruments import MAX_COMMENT, SymbolSpec
 
 EARLIEST, LATEST = timedelta(minutes=-2), timedelta(minutes=10)
 """How far the venue's time of an order may lie from our time of its intent: clocks differ, and
@@ -121,6 +122,37 @@ def outcome(intent: OrderIntent, trace: Trace, deals: Sequence[Deal]) -> OrderRe
     if trace.state in _DEAD_STATES:
         return OrderResult(OrderState.REJECTED, 0, f"found at the venue: order {trace.ticket} {_DEAD_STATES[trace.state]}", trace.ticket)
     return OrderResult(OrderState.UNKNOWN, 0, f"order {trace.ticket} is in state {trace.state}, without a deal so far", trace.ticket)
+
+
+def shown_stop(intent: OrderIntent, raws: Sequence[Any], spec: SymbolSpec) -> OrderResult:
+    """What a position says about the stop it was to get: CONFIRMED, or REJECTED and free to be sent again.
+
+    Args:
+        intent: the change of the stop.
+        raws: the module's `TradePosition` of that ticket; empty where it is closed.
+        spec: of its symbol.
+    """
+    if not raws:
+        return OrderResult(OrderState.REJECTED, POSITION_CLOSED, f"position {intent.position}: {retcode(POSITION_CLOSED)}")
+    stop, target = float(raws[0].sl), float(raws[0].tp)
+    if max(abs(stop - intent.sl), abs(target - intent.tp)) < spec.tick_size / 2:
+        return OrderResult(OrderState.CONFIRMED, 0, f"position {intent.position} has its stop at {stop:g}", price=stop)
+    return OrderResult(
+        OrderState.REJECTED,
+        0,
+        f"position {intent.position} has its stop at {stop:g} and its target at {target:g}, not {intent.sl:g} and {intent.tp:g}",
+    )
+
+
+def stop_change(sent: OrderResult, shown: OrderResult) -> OrderResult:
+    """What became of a change of the stop, from the venue's answer and from what the position shows.
+
+    Positions may lag behind an answer: what was taken and is not shown yet is UNKNOWN, and a later
+    look tells. That there was nothing to change is success.
+    """
+    if sent.state is OrderState.REJECTED and sent.retcode != NO_CHANGES:
+        return sent
+    return shown if shown.state is OrderState.CONFIRMED else OrderResult(OrderState.UNKNOWN, sent.retcode, shown.message)
 
 
 def _filled(intent: OrderIntent, trace: Trace, deal: int, price: float, volume: float) -> OrderResult:

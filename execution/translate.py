@@ -243,12 +243,6 @@ def stops_request(intent: OrderIntent, spec: SymbolSpec) -> dict[str, Any]:
     }
 
 
-def has_stops(raw: Any, intent: OrderIntent, spec: SymbolSpec) -> bool:
-    """Whether a module's `TradePosition` shows the stop and target of an intent."""
-    near = spec.tick_size / 2
-    return abs(float(raw.sl) - intent.sl) < near and abs(float(raw.tp) - intent.tp) < near
-
-
 def _quotable(spec: SymbolSpec, price: float) -> float:
     # A symbol that is still loading has no tick size; a close must not fail for that.
     return spec.round_price(float(price)) if spec.tick_size > 0 else float(price)

@@ -68,8 +68,9 @@ class Caretaker:
         if not part_due(self.policy, held, bar):
             return None
         lots, why_not = partial_lots(self.policy, position.volume, self.venue.deals_of(entry.ticket), spec)
-        if lots == 0.0:
+        if why_not:
             logger.info("{}: no part of {} is closed: {}", entry.symbol, entry.ticket, why_not)
+        if lots == 0.0:
             return None
         return self._intent("partial", entry, position, lots, now, f"partial close at {self.policy.partial_r:g} R")
 
@@ -134,7 +135,7 @@ def closed_bar(bars: Bars, spec: SymbolSpec, side: Side, commission: float) -> C
 
 
 def partial_lots(policy: ExitPolicy, volume: float, deals: tuple[Deal, ...], spec: SymbolSpec) -> tuple[float, str]:
-    """Lots to close as a part, and where they are 0.0 the reason.
+    """Lots to close as a part; 0.0 where a part was closed before, or with the reason why it cannot be.
 
     Args:
         policy: what share.
@@ -146,7 +147,7 @@ def partial_lots(policy: ExitPolicy, volume: float, deals: tuple[Deal, ...], spe
     if not opened:
         return 0.0, "its deals are not shown yet"
     if volume < opened - _DUST:
-        return 0.0, f"{opened - volume:g} of {opened:g} lots are closed already"
+        return 0.0, ""
     lots = spec.floor_lots(opened * policy.partial_fraction)
     if lots == 0.0 or volume - lots < spec.volume_min - _DUST:
         return 0.0, f"{policy.partial_fraction:g} of {opened:g} lots leaves less than {spec.volume_min:g} lots on a side"
