@@ -15,7 +15,8 @@ from loguru import logger
 from config.errors import SettingsError, TerminalUnavailable
 from config.home import Home
 from config.settings import Settings
-from execution.mt5_client import MT5Client, official_module
+from execution.mt5_client import MT5Client
+from execution.official import official_module
 from execution.orders import Account
 from execution.simulated import SimulatedAccount, SimulatedMT5, default_spec
 from execution.terminal import Execution, ModuleTerminal, Request
