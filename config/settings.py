@@ -82,7 +82,9 @@ class ModelSettings(Section):
     model_path: str = Field("scalper", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the RandomForest under models/")
     xgb_model_path: str = Field("xgboost", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the XGBoost model")
     lstm_model_path: str = Field("lstm", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the BiLSTM; the symbol follows")
-    lstm_scaler_path: str = Field("scaler", pattern=r"^[A-Za-z0-9_]+$", description="suffix of the BiLSTM's feature scaler file")
+    lstm_scaler_path: Literal["scaler"] = Field(
+        "scaler", description="suffix of the BiLSTM's feature scaler file; part of the artifact contract, so it has one value"
+    )
     use_random_forest: bool = Field(True, description="train and serve the RandomForest")
     use_xgboost: bool = Field(True, description="train and serve XGBoost")
     use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")
@@ -240,6 +242,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             settings.terminal.terminal == "mt5" and settings.terminal.mt5_login is None,
             "TERMINAL=mt5 without MT5_LOGIN: set MT5_LOGIN, MT5_PASSWORD and MT5_SERVER",
+        ),
+        (
+            settings.uses_mt5 and settings.terminal.mt5_login is not None and not settings.terminal.mt5_server,
+            "MT5_LOGIN without MT5_SERVER: set it to the broker's server name as the terminal shows it",
         ),
         (
             settings.models.model_path == settings.models.xgb_model_path,

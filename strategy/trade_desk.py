@@ -159,7 +159,7 @@ class TradeDesk:
             )
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
-        stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
+        stop = self._policy.stop_distance(decision.atr, cost, quote.spread + spec.stops_level * spec.point)
         entry = quote.ask if side is Side.LONG else quote.bid
         sl = spec.round_price(entry - side * stop)
         tp = spec.round_price(entry + side * self._policy.target_distance(stop))
@@ -187,8 +187,12 @@ class TradeDesk:
         return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
+        """Counted in the window; before it every bar length counts, for there may have been a bar."""
         closed = self._ledger.last_loss(symbol)
-        return None if closed is None else int((bars.time >= closed.timestamp()).sum())
+        if closed is None:
+            return None
+        before_window = max(0.0, int(bars.time[0]) - closed.timestamp())
+        return int((bars.time >= closed.timestamp()).sum()) + int(before_window // bars.timeframe.seconds)
 
     def _send_entry(self, decision: Decision, proposal: Proposal, approved: Approved, now: datetime) -> DecisionOutcome:
         intent = OrderIntent(

@@ -15,9 +15,11 @@ from typing import Any
 
 from loguru import logger
 
-from config.home import Home, hold_home, open_home, signing_key
+from config.errors import RetryError
+from config.home import Home, hold_home, open_home, prepare_home, signing_key
 from config.settings import Settings
 from execution.exits import ExitPolicy
+from execution.orders import Account
 from execution.risk import RiskGate
 from market_data.bars import Timeframe
 from market_data.clock import SystemClock, utc_text
@@ -85,11 +87,12 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
 def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool) -> Iterator[_Daemon]:
     """A daemon that holds its home and has not started."""
     origin = origin_of(settings, options)
-    home = open_home(home_path, origin)
+    home = prepare_home(home_path, origin)
     with ExitStack() as open_things, hold_home(home):
         console = configure(settings.logs.log_level, home.logs if keeps_log else None)
         terminal = open_terminal(settings, options, home)
         open_things.callback(terminal.close)
+        open_home(home_path, origin)  # bound only now that its prices have come
         logger.info("{}; home {}", terminal.banner, home.path)
         if settings.gate.gate_profile == "threshold":
             logger.warning("GATE_PROFILE=threshold: models are judged by accuracy and loss alone; expect no profit")
@@ -229,14 +232,14 @@ class _Daemon:
         return self._result(summary, interrupted.is_set())
 
     def _result(self, summary: LoopSummary, interrupted: bool) -> RunResult:
-        account = self.terminal.client.account()
+        account = self._account()
         told = {
             "ended": summary.reason,
             "bars": summary.bars,
             "actions": dict(sorted(summary.actions.items())),
             "models": {slot: model.info.version for slot, model in sorted(self.models.snapshot().items())},
-            "balance": round(account.balance, 2),
-            "equity": round(account.equity, 2),
+            "balance": round(account.balance, 2) if account else None,
+            "equity": round(account.equity, 2) if account else None,
             "open": [
                 {"ticket": t.ticket, "symbol": t.symbol, "side": t.side.name.lower(), "volume": t.volume, "price": t.price}
                 for t in summary.open_trades
@@ -246,6 +249,14 @@ class _Daemon:
         if summary.reason.startswith("halted"):
             return RunResult(HALTED, told)
         return RunResult(INTERRUPTED if interrupted else 0, told)
+
+    def _account(self) -> Account | None:
+        """The account at the end; None where the terminal is gone by then."""
+        try:
+            return self.terminal.client.account()
+        except RetryError as error:
+            logger.warning("the account is unknown at the end: {}", error)
+            return None
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 from loguru import logger
 
-from config.errors import SettingsError, TerminalUnavailable
+from config.errors import HomeError, SettingsError, TerminalUnavailable
 from config.home import Home
 from config.settings import Settings
 from execution.mt5_client import MT5Client
@@ -117,6 +116,7 @@ class SimulatedMarket:
 
 
 def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
+    _require_book(home)
     feeds = _feeds(settings, options)
     specs = {symbol: _spec(bars) for symbol, bars in feeds.items()}
     simulation = settings.simulation
@@ -152,6 +152,15 @@ def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> Open
         banner=f"SIMULATED: {source} at {speed}; no real order is ever sent",
         close=module.close,
     )
+
+
+def _require_book(home: Home) -> None:
+    """A new account would number its tickets from the start again, and the journal would take its trades for old ones."""
+    if home.journal.is_file() and not home.book.is_file():
+        raise HomeError(
+            f"{home.book.name} is missing from {home.path}, whose journal holds its account: "
+            "put it back, or start a new account with another --home DIR"
+        )
 
 
 def _feeds(settings: Settings, options: RunOptions) -> dict[str, Bars]:
@@ -292,8 +301,3 @@ def select_symbols(client: MT5Client, symbols: Sequence[str]) -> tuple[str, ...]
             raise TerminalUnavailable(f"{spec.name}: the broker's specification is impossible: {'; '.join(spec.problems())}")
         names.append(spec.name)
     return tuple(names)
-
-
-def default_home(settings: Settings, project: Path) -> Path:
-    """The project folder for a real terminal, `simulated/` below it otherwise."""
-    return project if settings.uses_mt5 else project / "simulated"

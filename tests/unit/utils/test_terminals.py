@@ -6,7 +6,7 @@ from threading import Event, Timer
 
 import pytest
 
-from config.errors import SettingsError, TerminalUnavailable
+from config.errors import HomeError, SettingsError, TerminalUnavailable
 from config.home import open_home
 from config.loading import load_settings
 from execution.translate import spec_from
@@ -68,6 +68,16 @@ class TestSimulated:
         reached = first.clock.now()
         first.close()
         assert opened(replay=True).clock.now() == reached
+
+    def test_a_journal_without_its_account_starts_no_new_one(self, opened, tmp_path):
+        first = opened(replay=True)
+        first.close()
+        home = open_home(tmp_path / "home", "synthetic")
+        home.journal.touch()
+        opened(replay=True).close()  # the book is there
+        home.book.unlink()
+        with pytest.raises(HomeError, match=r"broker\.db is missing"):
+            opened(replay=True)
 
     def test_a_stop_is_heard_before_the_next_bar(self, tmp_path, monkeypatch):
         monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
