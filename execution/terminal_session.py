@@ -109,6 +109,11 @@ class TerminalSession:
         """Lets the terminal go; it stays logged in and keeps its stops."""
         self._call("shutdown")
 
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """Symbols that were selected, by the broker's names."""
+        return self._selected
+
     def link(self) -> Link:
         """How far the line to the broker reaches now."""
         try:

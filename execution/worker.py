@@ -25,6 +25,9 @@ from execution.wire import LONGEST_REQUEST, encode
 START_SECONDS = 120.0
 """How long a worker may take to import its module and, where it is simulated, to load its market."""
 
+GRACE_SECONDS = 0.5
+"""How long a worker may take to end by itself before it is killed."""
+
 
 def worker_terminal(make: Callable[[], Any], deadlines: Deadlines, also: Collection[str] = ()) -> FarTerminal:
     """A terminal whose module lives in a worker process.
@@ -54,6 +57,7 @@ class _WorkerLine:
 
     def close(self) -> None:
         self._pipe.close()
+        self._process.join(GRACE_SECONDS)  # an idle one ends by itself, and closes its book
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -94,3 +98,5 @@ def _work(make: Callable[[], Any], line: Line, also: frozenset[str]) -> None:
         return
     line.send_bytes(encode(("ready",)))
     answer_all(line, Hosted.of(module, also))
+    if hasattr(module, "close"):
+        module.close()

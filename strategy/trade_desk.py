@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -75,19 +76,31 @@ class TradeDesk:
     Args:
         commission: account currency per lot and side.
         sends: False records what would be sent and sends nothing, closing orders included (paper).
+        blocked: why nothing may be opened on a symbol now, or None; asked with an empty name about all.
 
     Attributes:
         state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
         paused: no entries until somebody resumes.
     """
 
-    def __init__(self, broker: Broker, gate: RiskGate, policy: ExitPolicy, ledger: Ledger, *, commission: float, sends: bool) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        gate: RiskGate,
+        policy: ExitPolicy,
+        ledger: Ledger,
+        *,
+        commission: float,
+        sends: bool,
+        blocked: Callable[[str], str | None] = lambda symbol: None,
+    ) -> None:
         self._broker = broker
         self._gate = gate
         self._policy = policy
         self._ledger = ledger
         self._commission = commission
         self._sends = sends
+        self._blocked = blocked
         self._book = PositionBook(broker, ledger, adopts=sends)
         self.state = TradingState.ACTIVE
         self.paused = False
@@ -97,7 +110,12 @@ class TradeDesk:
     @property
     def trading(self) -> TradingState:
         """What the daemon may do now."""
-        return TradingState.REDUCING if self.paused and self.state is TradingState.ACTIVE else self.state
+        reducing = self.paused or self.blocked() is not None
+        return TradingState.REDUCING if reducing and self.state is TradingState.ACTIVE else self.state
+
+    def blocked(self, symbol: str = "") -> str | None:
+        """Why the terminal allows no entry now, on a symbol or at all; None where it does."""
+        return self._blocked(symbol)
 
     @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
@@ -139,6 +157,9 @@ class TradeDesk:
         earlier = self._ledger.intent_for_bar(decision.symbol, decision.bar_time)
         if earlier is not None:
             return DecisionOutcome(decision, "recovered", "an order for this bar had been made before a restart", earlier.key)
+        trouble = self.blocked(decision.symbol)
+        if trouble is not None:
+            return DecisionOutcome(decision, "denied", f"terminal: {trouble}")
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
             review = self._review(proposal, state)
