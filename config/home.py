@@ -79,6 +79,22 @@ def open_home(path: Path, origin: str) -> Home:
         origin: where its prices come from: `synthetic`, `file` or `mt5:<server>/<login>`.
 
     Raises:
+        HomeError: as `prepare_home`.
+    """
+    home = prepare_home(path, origin)
+    text = json.dumps({"origin": origin}, indent=2) + "\n"
+    _require_origin(home, origin, _create_once(home, home.origin_file, lambda: text))
+    return home
+
+
+def prepare_home(path: Path, origin: str) -> Home:
+    """Creates a home where it is new and binds it to nothing yet: the origin may still prove a slip.
+
+    Args:
+        path: the folder.
+        origin: where its prices come from: `synthetic`, `file` or `mt5:<server>/<login>`.
+
+    Raises:
         HomeError: the home is bound to another origin, its binding cannot be read, or the
             folder cannot be created or written.
     """
@@ -88,10 +104,8 @@ def open_home(path: Path, origin: str) -> Home:
     with _naming(home.path):
         home.models.mkdir(parents=True, exist_ok=True)
         home.logs.mkdir(exist_ok=True)
-    text = json.dumps({"origin": origin}, indent=2) + "\n"
-    bound = _bound_origin(home, _create_once(home, home.origin_file, lambda: text))
-    if bound != origin:
-        raise HomeError(f"home {home.path} is bound to {bound}, not to {origin}; choose another folder with --home DIR")
+        if home.origin_file.is_file():
+            _require_origin(home, origin, home.origin_file.read_text(encoding="utf-8", errors="replace"))
     return home
 
 
@@ -168,6 +182,12 @@ def hold_home(home: Home) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _require_origin(home: Home, origin: str, text: str) -> None:
+    bound = _bound_origin(home, text)
+    if bound != origin:
+        raise HomeError(f"home {home.path} is bound to {bound}, not to {origin}; choose another folder with --home DIR")
 
 
 def _bound_origin(home: Home, text: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from dotenv.parser import Original, parse_stream
+from dotenv.parser import Binding, Original, parse_stream
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
@@ -20,6 +22,9 @@ from config.sources import section_models, sections_by_field
 from config.wording import allowed_values, problem_lines, unknown_name, written
 
 _ENCODING = "utf-8-sig"  # Windows editors put a byte-order mark before the first name
+
+# Each reader of the file would log what `unreadable_lines` reports once, with the line's number.
+logging.getLogger("dotenv").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def load_settings(env_file: Path | None = None, overrides: Mapping[str, Any] | N
         SettingsError: naming every problem, its value, where it came from and what is allowed.
     """
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    lines = unreadable_lines(env_file)
+    lines = unreadable_lines(env_file) + repeated_names(env_file)
     lines += [unknown_name(name, Settings) for name in given if name not in sections_by_field(Settings)]
     try:
         settings = _build(Settings, env_file, given)
@@ -131,15 +136,30 @@ def unreadable_lines(env_file: Path | None) -> list[str]:
     """
     if env_file is None or not env_file.is_file():
         return []
+    broken = [item.original for item in _statements(env_file) if item.error or (item.key is not None and item.value is None)]
+    return [f"{env_file.name} line {_first_line(text)}: not of the form NAME=value" for text in broken]
+
+
+def repeated_names(env_file: Path | None) -> list[str]:
+    """A sentence for every name that a `.env` file sets more than once: only the last would be in force.
+
+    Raises:
+        SettingsError: as `unreadable_lines`.
+    """
+    if env_file is None or not env_file.is_file():
+        return []
+    counts = Counter(item.key.upper() for item in _statements(env_file) if item.key and item.value)
+    return [f"{env_file.name}: {name} stands there {count} times; keep one of the lines" for name, count in counts.items() if count > 1]
+
+
+def _statements(env_file: Path) -> list[Binding]:
     try:
         with env_file.open(encoding=_ENCODING) as stream:
-            bindings = list(parse_stream(stream))
+            return list(parse_stream(stream))
     except UnicodeDecodeError as error:
         raise SettingsError(f"{env_file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise SettingsError(f"{env_file}: cannot be read ({error.strerror}); check its permissions") from error
-    broken = [item.original for item in bindings if item.error or (item.key is not None and item.value is None)]
-    return [f"{env_file.name} line {_first_line(text)}: not of the form NAME=value" for text in broken]
 
 
 def _first_line(original: Original) -> int:

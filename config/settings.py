@@ -45,6 +45,15 @@ class TerminalSettings(Section):
     allow_real_account: bool = Field(False, description="RISK: true lets live mode trade an account with real money")
     magic: int = Field(20_260_101, ge=1, le=2**63 - 1, description="marks our orders; orders with another magic are left alone")
     deviation: int = Field(10, ge=0, le=1_000, description="points of slippage accepted on instant execution")
+    terminal_isolation: Literal["inprocess", "process"] = Field(
+        "inprocess", description="process: the module runs in a worker, which is killed and replaced when a call hangs"
+    )
+    terminal_call_seconds: float = Field(10.0, ge=0.5, le=600, description="longest quick call, such as a quote, in another process")
+    terminal_history_seconds: float = Field(30.0, ge=0.5, le=3_600, description="longest call for bars, past orders and deals there")
+    terminal_order_seconds: float = Field(30.0, ge=1, le=600, description="longest wait for an order there; then its outcome is unknown")
+    max_quote_age_seconds: float = Field(
+        60.0, ge=5, le=3_600, description="no entries on a symbol whose quote on a real terminal has not moved for so long"
+    )
     poll_seconds: float = Field(0.5, ge=0.05, le=10, description="seconds between looks at a real terminal")
 
 
@@ -72,6 +81,9 @@ class SimulationSettings(Section):
     sim_balance: float = Field(10_000.0, gt=0, description="opening balance, account currency")
     sim_leverage: int = Field(100, ge=1, le=3_000, description="account leverage")
     sim_slippage_points: float = Field(0.0, ge=0, le=100, description="points lost on every market fill")
+    sim_broker: Literal["inprocess", "process"] = Field(
+        "inprocess", description="process: the simulated broker lives on when the daemon dies, and a new daemon finds it"
+    )
     synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
     synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
 
@@ -82,7 +94,9 @@ class ModelSettings(Section):
     model_path: str = Field("scalper", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the RandomForest under models/")
     xgb_model_path: str = Field("xgboost", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the XGBoost model")
     lstm_model_path: str = Field("lstm", pattern=r"^[A-Za-z0-9_]+$", description="file stem of the BiLSTM; the symbol follows")
-    lstm_scaler_path: str = Field("scaler", pattern=r"^[A-Za-z0-9_]+$", description="suffix of the BiLSTM's feature scaler file")
+    lstm_scaler_path: Literal["scaler"] = Field(
+        "scaler", description="suffix of the BiLSTM's feature scaler file; part of the artifact contract, so it has one value"
+    )
     use_random_forest: bool = Field(True, description="train and serve the RandomForest")
     use_xgboost: bool = Field(True, description="train and serve XGBoost")
     use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")
@@ -246,6 +260,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             settings.terminal.terminal == "mt5" and settings.terminal.mt5_login is None,
             "TERMINAL=mt5 without MT5_LOGIN: set MT5_LOGIN, MT5_PASSWORD and MT5_SERVER",
+        ),
+        (
+            settings.uses_mt5 and settings.terminal.mt5_login is not None and not settings.terminal.mt5_server,
+            "MT5_LOGIN without MT5_SERVER: set it to the broker's server name as the terminal shows it",
         ),
         (
             settings.models.model_path == settings.models.xgb_model_path,

@@ -7,7 +7,6 @@ accepted order is in its book before it is answered. What travels is plain data 
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ from typing import Any
 
 from config.errors import TerminalUnavailable
 from execution.broker_house import CLOSE, Address, dial, keep_house
-from execution.channel import Deadlines, Line, ask, await_data, receive, spoken_error
-from execution.terminal import Reply, Request
+from execution.channel import Deadlines, Line, await_data, receive, spoken_error
+from execution.far_terminal import FarTerminal
+from execution.terminal import Request
 from execution.wire import LONGEST_REQUEST
-from market_data.clock import ManualClock, from_epoch
 
 START_SECONDS = 120.0
 """How long a broker may take to load its market."""
@@ -40,7 +39,7 @@ class BrokerProcess:
     key: bytes
     process: BaseProcess = field(repr=False)
 
-    def connect(self, deadlines: Deadlines | None = None) -> BrokerTerminal:
+    def connect(self, deadlines: Deadlines | None = None) -> FarTerminal:
         """A new client."""
         return connect_broker(self.address, self.key, deadlines)
 
@@ -102,65 +101,7 @@ def _announced(pipe: Line) -> Address:
 # --- the client -------------------------------------------------------------------------------
 
 
-class BrokerTerminal:
-    """A terminal whose broker is another process. Safe to call from any thread.
-
-    After an error the connection is closed, as the official module's is: every call fails until
-    `initialize` opens a new one.
-
-    Attributes:
-        clock: the broker's instant, as of its last answer.
-    """
-
-    def __init__(self, address: Address, key: bytes, deadlines: Deadlines) -> None:
-        self.address = address
-        self._key = key
-        self._deadlines = deadlines
-        self._lock = threading.Lock()
-        self._connection: Line | None = None
-        self.clock = ManualClock(from_epoch(0))
-        with self._lock:
-            self._open()
-
-    def call(self, request: Request) -> Reply:
-        """Asks the broker.
-
-        Raises:
-            OSError: no connection, or no answer in time: what became of the call is not known.
-        """
-        with self._lock:
-            if self._connection is None and request.function == "initialize":
-                self._open()
-            if self._connection is None:
-                raise ConnectionError("no connection to the simulated broker")
-            return self._ask(self._connection, request)
-
-    def _ask(self, connection: Line, request: Request) -> Reply:
-        try:
-            reply, now = ask(connection, request, self._deadlines.of(request.function))
-        except OSError:
-            self._drop()
-            raise
-        if now is not None:
-            self.clock.set(from_epoch(now))
-        return reply
-
-    def close(self) -> None:
-        """Hangs up; the broker goes on."""
-        with self._lock:
-            self._drop()
-
-    def _open(self) -> None:
-        self._connection = dial(self.address, self._key)
-        self._ask(self._connection, Request("last_error"))  # brings the clock
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def connect_broker(address: Address, key: bytes, deadlines: Deadlines | None = None) -> BrokerTerminal:
+def connect_broker(address: Address, key: bytes, deadlines: Deadlines | None = None) -> FarTerminal:
     """A connection to a broker that listens.
 
     Args:
@@ -172,7 +113,7 @@ def connect_broker(address: Address, key: bytes, deadlines: Deadlines | None = N
         TerminalUnavailable: nobody listens there, or the key is another.
     """
     try:
-        return BrokerTerminal(address, key, deadlines or Deadlines())
+        return FarTerminal(lambda given_up: dial(address, key), deadlines or Deadlines())
     except OSError as error:
         raise TerminalUnavailable(f"no simulated broker answers at {address[0]}:{address[1]}: {error}") from error
 

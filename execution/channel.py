@@ -55,9 +55,6 @@ FUNCTIONS = frozenset(
 )
 """The functions of the official module: what another process may ask for."""
 
-NOT_PLAIN = -2
-"""`last_error` of arguments that the module would refuse before anything leaves the machine."""
-
 _RAISED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, ScalperError, SystemError, TypeError, ValueError)
 _SPOKEN = {
     name: kind
@@ -136,11 +133,7 @@ def ask(connection: Line, request: Request, seconds: float, given_up: Callable[[
         OSError: no answer in time, or the connection is gone; nothing is known about the call.
         Exception: what the function raised there, where it is one of a few known types.
     """
-    try:
-        message = encode((request.function, request.args, request.kwargs))
-    except TypeError as error:
-        return Reply(None, NOT_PLAIN, f"Invalid arguments: {error}"), None
-    connection.send_bytes(message)
+    connection.send_bytes(encode((request.function, request.args, request.kwargs)))
     await_data(connection, seconds, given_up, request.function)
     return _reply(receive(connection, LONGEST_REPLY))
 

@@ -103,15 +103,16 @@ class ExitPolicy:
     def stop_distance(self, atr: float, round_trip_cost: float, least: float) -> float: ...
 
     @overload
-    def stop_distance(self, atr: FloatArray, round_trip_cost: FloatArray, least: float) -> FloatArray: ...
+    def stop_distance(self, atr: FloatArray, round_trip_cost: FloatArray, least: float | FloatArray) -> FloatArray: ...
 
-    def stop_distance(self, atr: float | FloatArray, round_trip_cost: float | FloatArray, least: float) -> float | FloatArray:
+    def stop_distance(self, atr: float | FloatArray, round_trip_cost: float | FloatArray, least: float | FloatArray) -> float | FloatArray:
         """Distance of the stop from the entry, in price; NaN where an input is NaN.
 
         Args:
             atr: average true range at the decision, price; one number or shape (n,).
             round_trip_cost: spread plus commission of a round trip, price; shaped as `atr`.
-            least: the broker's stops level, price.
+            least: that the broker takes, price: its stops level, and the spread, for it measures
+                from the side of the quote at which the trade leaves.
         """
         wanted: FloatArray = np.maximum(np.maximum(self.sl_atr * atr, self.min_stop_costs * round_trip_cost), least)
         return wanted if wanted.ndim else float(wanted)

@@ -33,15 +33,20 @@ _FORMATS = frozenset({"<i8", "<u8", "<f8", "<i4", "<u4"})
 _SCALARS = (bool, int, float, str)
 
 
+class Foreign:
+    """Stands for an argument that is no plain data: the module at the other end refuses it by its own rules."""
+
+
 def encode(value: Any) -> bytes:
     """One message.
 
     Args:
         value: scalars, `None`, datetimes, tuples, lists, mappings, the module's records and its
-            arrays of one dimension, nested as they like.
+            arrays of one dimension, nested as they like; what else there is becomes `Foreign`,
+            a NumPy integer too.
 
     Raises:
-        TypeError: anything else; a NumPy integer too, which the module would refuse as well.
+        TypeError: an array of a layout that the module does not have.
     """
     blobs: list[bytes] = []
     text = json.dumps(_flat(value, blobs), separators=(",", ":")).encode("ascii")
@@ -77,7 +82,7 @@ def _flat(value: Any, blobs: list[bytes]) -> Any:
         return ["dict", *(_flat(part, blobs) for item in value.items() for part in item)]
     if isinstance(value, tuple | list):
         return [_tag(value), *(_flat(item, blobs) for item in value)]
-    raise TypeError(f"{type(value).__name__} cannot be sent to a terminal")
+    return ["foreign"]
 
 
 def _tag(value: tuple[Any, ...] | list[Any]) -> str:
@@ -122,6 +127,8 @@ def _whole(tree: Any, blobs: _Blobs) -> Any:
 
 
 def _gathered(tag: str, items: list[Any]) -> Any:
+    if tag == "foreign":
+        return Foreign()
     if tag == "list":
         return items
     if tag == "dict":

@@ -38,6 +38,8 @@ Filter = Callable[[FilterCase], str | None]
 def stale_bar(case: FilterCase) -> str | None:
     """A bar is acted on soon after it closed or not at all; labels leave out the same rows."""
     age = (case.now - case.opened).total_seconds() / case.bar_seconds
+    if age < 0:
+        return f"bar from the future: opens in {-age:.1f} bar lengths; check BROKER_TIME_ZONE and this machine's clock"
     if age <= case.max_age_bars:
         return None
     return f"stale bar: opened {age:.1f} bar lengths ago, at most {case.max_age_bars:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -79,6 +79,7 @@ class TradeDesk:
         commission: account currency per lot and side.
         sends: False records what would be sent and sends nothing, closing orders included (paper).
         symbols: on which decisions are made; trades on others are only brought to their end.
+        blocked: why nothing may be opened on a symbol now, or None; asked with an empty name about all.
 
     Attributes:
         state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
@@ -95,6 +96,7 @@ class TradeDesk:
         commission: float,
         sends: bool,
         symbols: Collection[str] = (),
+        blocked: Callable[[str], str | None] = lambda symbol: None,
     ) -> None:
         self._broker = broker
         self._gate = gate
@@ -103,6 +105,7 @@ class TradeDesk:
         self._commission = commission
         self._sends = sends
         self._symbols = frozenset(symbols)
+        self._blocked = blocked
         self._book = PositionBook(broker, ledger, adopts=sends)
         self._caretaker = Caretaker(broker, policy, commission)
         self._guard = StopGuard()
@@ -114,7 +117,12 @@ class TradeDesk:
     @property
     def trading(self) -> TradingState:
         """What the daemon may do now."""
-        return TradingState.REDUCING if self.paused and self.state is TradingState.ACTIVE else self.state
+        reducing = self.paused or self.blocked() is not None
+        return TradingState.REDUCING if reducing and self.state is TradingState.ACTIVE else self.state
+
+    def blocked(self, symbol: str = "") -> str | None:
+        """Why the terminal allows no entry now, on a symbol or at all; None where it does."""
+        return self._blocked(symbol)
 
     @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
@@ -198,6 +206,9 @@ class TradeDesk:
         earlier = self._ledger.intent_for_bar(decision.symbol, decision.bar_time)
         if earlier is not None:
             return DecisionOutcome(decision, "recovered", "an order for this bar had been made before a restart", earlier.key)
+        trouble = self.blocked(decision.symbol)
+        if trouble is not None:
+            return DecisionOutcome(decision, "denied", f"terminal: {trouble}")
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
             review = self._review(proposal, state)
@@ -218,7 +229,7 @@ class TradeDesk:
             )
         round_trip = 2 * self._commission
         cost = quote.spread + round_trip / spec.risk_per_lot(1.0)
-        stop = self._policy.stop_distance(decision.atr, cost, spec.stops_level * spec.point)
+        stop = self._policy.stop_distance(decision.atr, cost, quote.spread + spec.stops_level * spec.point)
         entry = quote.ask if side is Side.LONG else quote.bid
         sl = spec.round_price(entry - side * stop)
         tp = spec.round_price(entry + side * self._policy.target_distance(stop))
@@ -246,8 +257,12 @@ class TradeDesk:
         return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
+        """Counted in the window; before it every bar length counts, for there may have been a bar."""
         closed = self._ledger.last_loss(symbol)
-        return None if closed is None else int((bars.time >= closed.timestamp()).sum())
+        if closed is None:
+            return None
+        before_window = max(0.0, int(bars.time[0]) - closed.timestamp())
+        return int((bars.time >= closed.timestamp()).sum()) + int(before_window // bars.timeframe.seconds)
 
     def _send_entry(self, decision: Decision, proposal: Proposal, approved: Approved, now: datetime) -> DecisionOutcome:
         intent = OrderIntent(

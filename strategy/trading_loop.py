@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -68,7 +68,7 @@ class Watcher(Protocol):
     """Whoever wants to know how the loop is doing, and may steer it."""
 
     def after_pass(self, now: datetime, last: Decision | None) -> None:
-        """Called after every pass."""
+        """Called after every pass, also one that failed."""
         ...
 
 
@@ -133,14 +133,19 @@ class TradingLoop:
         """Passes until the end; returns what it came to."""
         self._start()
         while not stop.is_set():
-            self._pass_guarded()
+            self._guarded(self._pass)
+            self._guarded(self._watch)
             if self._desk.state is TradingState.HALTED:
                 return self._ended("halted: see the journal and the log")
-            if self._limit is not None and sum(self.summary.bars.values()) >= self._limit:
+            if self._enough:
                 return self._ended("bars decided")
             if stop.is_set() or not self._market.advance(stop):
                 break
         return self._ended("stopped" if stop.is_set() else "end of data")
+
+    @property
+    def _enough(self) -> bool:
+        return self._limit is not None and sum(self.summary.bars.values()) >= self._limit
 
     def _start(self) -> None:
         self._desk.start(self._clock.now())
@@ -154,14 +159,14 @@ class TradingLoop:
         self.summary.open_trades = self._desk.open_trades
         return self.summary
 
-    def _pass_guarded(self) -> None:
+    def _guarded(self, step: Callable[[], None]) -> None:
         """The outermost boundary of the loop: an unexpected error must not leave positions alone."""
         try:
-            self._pass()
+            step()
         except StopError:
             raise
         except RetryError as error:
-            logger.warning("pass skipped: {}", error)
+            logger.warning("pass cut short: {}", error)
         except Exception as error:  # noqa: BLE001  # the loop's one boundary, DESIGN 4.8: entries stop, positions are still managed
             self._degrade(error)
         finally:
@@ -183,8 +188,12 @@ class TradingLoop:
         self._managing = False
         self._tutor.before_decisions(now)
         for symbol in self._symbols:
-            self._on_symbol(symbol, now)
-        self._watcher.after_pass(now, self._newest)
+            if not self._enough:
+                self._on_symbol(symbol, now)
+
+    def _watch(self) -> None:
+        """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
+        self._watcher.after_pass(self._clock.now(), self._newest)
 
     def _on_symbol(self, symbol: str, now: datetime) -> None:
         """One symbol's trouble leaves the others alone; its bar is tried again at the next pass."""

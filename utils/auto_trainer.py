@@ -28,6 +28,8 @@ PERFORMANCE = "performance"
 MANUAL = "manual"
 RECENT_TRADES, LEAST_TRADES, LOOK_BACK = 20, 10, 200
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""Between two looks for requests and due jobs."""
 IMPROBABLE = 0.01
 """One-sided binomial probability below which a losing streak is not bad luck."""
 
@@ -80,11 +82,13 @@ class TrainerStatus:
         running: job in progress; empty when idle.
         due: job -> when it is due next.
         last: job -> outcome and reason of its last run.
+        alive: False where its thread has died of an error that nobody foresaw.
     """
 
     running: str
     due: dict[str, datetime]
     last: dict[str, str]
+    alive: bool = True
 
 
 Progress = Callable[[str, bool], None]
@@ -166,7 +170,8 @@ class AutoTrainer:
 
     def get_status(self) -> TrainerStatus:
         """What it is doing now."""
-        return replace(self._status, due=dict(self._due))
+        alive = self._thread is None or self._thread.is_alive() or self._cancel.is_set()
+        return replace(self._status, due=dict(self._due), alive=alive)
 
     def request(self, job: str, trigger: str) -> None:
         """Makes a job due now."""
@@ -210,7 +215,7 @@ class AutoTrainer:
 
     def _run(self) -> None:
         while not self._cancel.is_set():
-            self._wake.wait(timeout=None if self._lockstep else 1.0)
+            self._wake.wait(timeout=LOOK_SECONDS)
             self._wake.clear()
             try:
                 self._take_requests()
@@ -278,14 +283,14 @@ class AutoTrainer:
         self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
         now = self._clock.now()
         version = result.manifest.version if result.manifest is not None else 0
-        outcome = "promoted" if version else "rejected"
+        outcome = "rejected" if not version else "promoted" if result.active else "published"
         self._chronicle.record_model_event(ModelEvent(now, spec.slot, outcome, version, result.report.summary, result.report.as_json()))
         reason = f"version {version} {result.report.summary}" if version else result.report.summary
         return JobRun(spec.name, "", now, outcome, reason, now, rows=result.rows, epochs=result.epochs, version=version)
 
     def _serve(self, spec: JobSpec, result: JobResult) -> None:
         """Swaps at once; a replay swaps a fixed number of passes later."""
-        if result.manifest is None:
+        if not result.active:
             return
         if self._lockstep:
             self._held[spec.slot] = self._passes + self._training.replay_train_bars

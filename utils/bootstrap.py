@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,9 +16,11 @@ from typing import Any
 
 from loguru import logger
 
-from config.home import Home, hold_home, open_home, signing_key
+from config.errors import RetryError
+from config.home import Home, hold_home, open_home, prepare_home, signing_key
 from config.settings import Settings
 from execution.exits import ExitPolicy
+from execution.orders import Account
 from execution.risk import RiskGate
 from market_data.bars import Timeframe
 from market_data.clock import SystemClock, utc_text
@@ -38,7 +41,7 @@ from utils.logs import configure
 from utils.model_history import complete_history
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
-from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, select_symbols
+from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
 from utils.trade_journal import TradeJournal
 
 INTERRUPTED = 130
@@ -85,11 +88,12 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
 def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool) -> Iterator[_Daemon]:
     """A daemon that holds its home and has not started."""
     origin = origin_of(settings, options)
-    home = open_home(home_path, origin)
+    home = prepare_home(home_path, origin)
     with ExitStack() as open_things, hold_home(home):
         console = configure(settings.logs.log_level, home.logs if keeps_log else None)
         terminal = open_terminal(settings, options, home)
         open_things.callback(terminal.close)
+        open_home(home_path, origin)  # bound only now that its prices have come
         logger.info("{}; home {}", terminal.banner, home.path)
         if settings.gate.gate_profile == "threshold":
             logger.warning("GATE_PROFILE=threshold: models are judged by accuracy and loss alone; expect no profit")
@@ -115,7 +119,7 @@ class _Daemon:
     ) -> None:
         self.settings, self.options, self.terminal, self.stop = settings, options, terminal, stop
         wall = SystemClock()
-        self.symbols = select_symbols(terminal.client, settings.symbols.symbols)
+        self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
         self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
@@ -136,6 +140,7 @@ class _Daemon:
             commission=settings.risk.commission_per_lot,
             sends=terminal.sends,
             symbols=self.symbols,
+            blocked=terminal.blocked,
         )
         self.loop = self._loop(origin, policy, wall)
 
@@ -207,7 +212,7 @@ class _Daemon:
 
     def train(self, pick: Pick) -> tuple[JobRun, ...]:
         """Runs jobs one after the other; Ctrl-C ends the one in progress and starts no other."""
-        with _signals(self.stop, self.trainer):
+        with _signals(self.stop, self.trainer, self.terminal.interrupt):
             runs = [self.trainer.run_now(spec.name) for spec in pick(specs_of(self.settings, self.symbols))]
         return tuple(run for run in runs if run is not None)
 
@@ -217,27 +222,29 @@ class _Daemon:
             # Seconds of imports that nothing can interrupt: better now than in the middle of trading.
             import_module("strategy.learning.lstm_recipe").warm_up()
         for symbol in self.symbols:
-            bars = self.loader.history(symbol, self.settings.data.history_bars, minimum=self.settings.data.history_bars)
+            wanted = self.settings.data.history_bars
+            bars = patiently(partial(self.loader.history, symbol, wanted, minimum=wanted), self.terminal.tries)
             logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))
-        with _signals(self.stop, self.trainer) as interrupted:
+        with _signals(self.stop, self.trainer, self.terminal.interrupt) as interrupted:
             self.trainer.start()
             try:
                 summary = self.loop.run(self.stop)
             finally:
+                self.terminal.interrupt()  # a call that hangs must not keep the trainer
                 ended = self.trainer.stop()
         if not ended:
             logger.warning("the trainer is still busy; leaving it behind")
         return self._result(summary, interrupted.is_set())
 
     def _result(self, summary: LoopSummary, interrupted: bool) -> RunResult:
-        account = self.terminal.client.account()
+        account = self._account()
         told = {
             "ended": summary.reason,
             "bars": summary.bars,
             "actions": dict(sorted(summary.actions.items())),
             "models": {slot: model.info.version for slot, model in sorted(self.models.snapshot().items())},
-            "balance": round(account.balance, 2),
-            "equity": round(account.equity, 2),
+            "balance": round(account.balance, 2) if account else None,
+            "equity": round(account.equity, 2) if account else None,
             "open": [
                 {"ticket": t.ticket, "symbol": t.symbol, "side": t.side.name.lower(), "volume": t.volume, "price": t.price}
                 for t in summary.open_trades
@@ -248,9 +255,17 @@ class _Daemon:
             return RunResult(HALTED, told)
         return RunResult(INTERRUPTED if interrupted else 0, told)
 
+    def _account(self) -> Account | None:
+        """The account at the end; None where the terminal is gone by then."""
+        try:
+            return self.terminal.client.account()
+        except RetryError as error:
+            logger.warning("the account is unknown at the end: {}", error)
+            return None
+
 
 @contextmanager
-def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.Event]:
+def _signals(stop: threading.Event, trainer: AutoTrainer, interrupt: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
     """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit; yields whether one came."""
     interrupted = threading.Event()
     heard: SimpleQueue[int] = SimpleQueue()
@@ -260,6 +275,7 @@ def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.
             interrupted.set()
             stop.set()
             trainer.cancel()
+            interrupt()
 
     def end(number: int, frame: FrameType | None) -> None:
         # An Event has a lock that the interrupted code may hold; this put alone is safe here.

@@ -18,6 +18,7 @@ from strategy.decision import Decision
 from strategy.trade_desk import TradeDesk
 from utils.auto_trainer import AutoTrainer
 
+DEAD = "nothing: its thread has died"
 LISTEN_SECONDS = 1.0
 PAUSED = "trading.paused"
 """Shared-state key that keeps a pause over restarts."""
@@ -119,6 +120,8 @@ class Heartbeat:
         status = self.snapshot(now, last)
         self._state.set("status", status)
         self._idle()
+        if status["training"] == DEAD:
+            logger.error("the trainer's thread has died: models are no longer trained; see the log above, then restart")
         logger.info(
             "heartbeat: bar {}, decision {}, models {}, {} open, {} MB, {}",
             status["last_bar"],
@@ -139,7 +142,7 @@ class Heartbeat:
             "models": {slot: model.info.version for slot, model in sorted(self._models.snapshot().items())},
             "trading": self._desk.trading.value,
             "open_trades": len(self._desk.open_trades),
-            "training": trainer.running,
+            "training": trainer.running if trainer.alive else DEAD,
             "due": {job: utc_text(due) for job, due in sorted(trainer.due.items())},
             "jobs": dict(sorted(trainer.last.items())),
             "memory_mb": self._process.memory_info().rss // 2**20,

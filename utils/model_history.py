@@ -61,7 +61,7 @@ def _record(journal: Chronicle, slot: str, change: Change) -> bool:
 
 def _tells(row: Mapping[str, Any], change: Change) -> bool:
     """Whether the trainer's row is about this change: it follows the publication, and a later promotion follows it."""
-    by_trainer = row["event"] == "promoted" and not row["detail"].startswith(_MARK)
+    by_trainer = row["event"] in ("promoted", "published") and not row["detail"].startswith(_MARK)
     return by_trainer and change.event in ("promoted", "published") and row["version"] == change.after and row["at"] >= change.at
 
 

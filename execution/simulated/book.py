@@ -147,7 +147,7 @@ class Book:
             self._durable = durable
 
     def _unusable(self, reason: str) -> HomeError:
-        return HomeError(f"the simulated broker's book {self.path} cannot be used: {reason}; choose another --home or remove the file")
+        return HomeError(f"the simulated broker's book {self.path} cannot be used: {reason}; choose another --home")
 
 
 def _position(row: tuple[Any, ...]) -> OpenPosition:

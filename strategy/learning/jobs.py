@@ -70,6 +70,7 @@ class JobResult:
 
     Attributes:
         manifest: of the published version; None where the gate rejected the candidate.
+        active: whether that version is the slot's active one now; a pinned slot keeps the one it has.
         rows: rows that taught the artifact.
         final_end: newest row that the gate looked at, epoch seconds.
     """
@@ -77,6 +78,7 @@ class JobResult:
     spec: JobSpec
     report: GateReport
     manifest: Manifest | None
+    active: bool
     rows: int
     epochs: int
     final_end: int
@@ -149,7 +151,8 @@ class Workshop:
             files = self._compiled(draft, files, cancel)
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
             manifest = self._publish(draft, files, case, report) if report.passed else None
-        return JobResult(spec, report, manifest, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
+        active = manifest is not None and self.registry.state().slot(spec.slot).active == manifest.version
+        return JobResult(spec, report, manifest, active, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
 
     @property
     def _policy(self) -> ExitPolicy:
@@ -215,7 +218,7 @@ class Workshop:
             libraries={name: version(name) for name in LIBRARIES if name != "torch" or spec.kind == "lstm"},
             metrics={},
             gate_report={},
-            parent=self.registry.state().slot(spec.slot).active,
+            parent=self.registry.serving(spec.slot),
             inference=inference_json(candidate.inference, train_end=candidate.train_end, recipe=self._recipe_hash(spec, data.schema)),
             input_rows=recipe.window,
         )

@@ -32,7 +32,7 @@ class Costs:
     Attributes:
         spread: shape (n,), price units, of each bar.
         commission: of a round trip, price units per unit traded.
-        least_stop: the broker's stops level, price units.
+        least_stop: the broker's stops level, price units; it counts from the side of the quote at which the trade leaves.
     """
 
     spread: FloatArray
@@ -75,7 +75,7 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     rows = np.arange(max(0, count - horizon - 1))
     late = (bars.time[rows + 1] - bars.time[rows]) > max_entry_age * bars.timeframe.seconds
     rows = rows[~late & (atr[rows] > 0)]
-    stop = policy.stop_distance(atr[rows], costs.spread[rows + 1] + costs.commission, costs.least_stop)
+    stop = policy.stop_distance(atr[rows], costs.spread[rows + 1] + costs.commission, costs.spread[rows + 1] + costs.least_stop)
     target = policy.target_distance(stop)
     ask_bars = _Quotes(*(price + costs.spread for price in (bars.open, bars.high, bars.low, bars.close)))
     bid_bars = _Quotes(bars.open, bars.high, bars.low, bars.close)

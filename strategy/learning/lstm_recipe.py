@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -108,18 +109,26 @@ def _shrink(fitted: FittedLstm, held: Dataset) -> tuple[FittedLstm, float]:
     """Scales the network's output to what the held rows support, by least squares through zero.
 
     A network that follows noise predicts too boldly; the factor, between 0.05 and 1, goes into the
-    target scaler, so it travels with the artifact.
+    target scaler, so it travels with the artifact. Judged by the rows that chose it, almost any
+    factor would beat zero; so each half of the held rows is judged with the other half's.
 
     Returns:
-        The shrunk model, and its loss on the held rows over the loss of predicting zero.
+        The shrunk model, and the loss on the held rows over the loss of predicting zero.
     """
     predicted = fitted.scores(held)[:, 0]
-    power = max(float(predicted @ predicted), 1e-12)
-    factor = float(np.clip(float(predicted @ held.forward) / power, 0.05, 1.0))
     scaler = copy.deepcopy(fitted.target_scaler)
-    scaler.scale_ = scaler.scale_ * factor
-    ratio = float(((factor * predicted - held.forward) ** 2).mean() / (held.forward**2).mean())
+    scaler.scale_ = scaler.scale_ * _support(predicted, held.forward)
+    older, newer = np.array_split(np.arange(len(held)), 2)
+    judged = np.empty(len(held))
+    for rows, others in ((older, newer), (newer, older)):
+        judged[rows] = predicted[rows] * _support(predicted[others], held.forward[others])
+    ratio = float(((judged - held.forward) ** 2).mean() / (held.forward**2).mean())
     return replace(fitted, target_scaler=scaler), ratio
+
+
+def _support(predicted: FloatArray, came: FloatArray) -> float:
+    """The share of a prediction that what came supports, between 0.05 and 1."""
+    return float(np.clip(float(predicted @ came) / max(float(predicted @ predicted), 1e-12), 0.05, 1.0))
 
 
 class _Rows:
@@ -147,8 +156,9 @@ class _Rows:
         order = torch.randperm(len(self.row), generator=generator).numpy()
         half = len(order) // 2
         images = (self.batches(window, size // 2, order[:half]), self.batches(window, size // 2, order[half:], image=1))
-        for (x, y), (mirrored_x, mirrored_y) in zip(*images, strict=False):
-            yield torch.cat([x, mirrored_x]), torch.cat([y, mirrored_y])
+        for parts in zip_longest(*images):  # of an odd number of rows the mirrored half has one more
+            x, y = zip(*filter(None, parts), strict=True)
+            yield torch.cat(x), torch.cat(y)
 
 
 def _descend(

@@ -90,6 +90,11 @@ class Registry:
             raise ArtifactError(str(found))
         return found
 
+    def serving(self, slot: str) -> int | None:
+        """The version that a slot serves: the active one, or the one that stands in for it; None where there is none."""
+        found, _ = open_slot(self._store, slot, self.state().slot(slot))
+        return None if found is None else found.manifest.version
+
     def open_active(self) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
         """What serves in each slot, and everything that was refused on the way.
 
@@ -305,8 +310,7 @@ class Registry:
 
         That is not the active one where its files were refused and an older version stood in.
         """
-        found, _ = open_slot(self._store, name, slot)
-        served = found.manifest.version if found is not None else None
+        served = self.serving(name)
         return replace(slot, active=version, previous=slot.active if served in (None, version) else served)
 
     def _save(self, state: ActiveState, slot: str, event: Event, after: SlotState, version: int) -> None:

@@ -91,7 +91,8 @@ def _reference(bars, atr, costs, policy, row):
     last = row + policy.horizon + 1
     if last >= len(bars) or not atr[row] > 0 or bars.time[row + 1] - bars.time[row] > MAX_AGE * 60:
         return None
-    stop = policy.stop_distance(float(atr[row]), float(costs.spread[row + 1]) + costs.commission, costs.least_stop)
+    spread = float(costs.spread[row + 1])
+    stop = policy.stop_distance(float(atr[row]), spread + costs.commission, spread + costs.least_stop)
     long, long_won, long_at = _walk(bars, atr, costs, policy, stop, row, 1)
     short, short_won, short_at = _walk(bars, atr, costs, policy, stop, row, -1)
     kind = FLAT

@@ -105,7 +105,11 @@ def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False
     """Keeps the active version whatever is trained."""
     with _registry(home) as (registry, _):
         _check(registry, slot, None)
-        before, after = registry.state(), registry.pin(slot)
+        before = registry.state()
+        active = before.slot(slot).active
+        if active is not None:
+            _verified(registry, slot, active)  # or the slot would stay empty whatever is trained
+        after = registry.pin(slot)
         _answer(slot, before, after, f"version {after.slot(slot).active} stays active whatever is trained", as_json)
 
 

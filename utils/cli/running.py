@@ -46,13 +46,17 @@ def readable(summary: Mapping[str, Any]) -> str:
         f"decided: {_decided(summary['bars'])}" + (f" ({actions})" if actions else ""),
         f"journal: {counts['trades']} trades, {counts['orders']} orders, {counts['job_runs']} jobs, {counts['decisions']} decisions in all",
         f"models: {models_text(summary['models'])}",
-        f"account: balance {summary['balance']:,.2f}, equity {summary['equity']:,.2f}",
+        f"account: balance {_money(summary['balance'])}, equity {_money(summary['equity'])}",
     ]
     still_open = [f"open: {_position(trade)}" for trade in summary["open"]]
     return "\n".join([*lines, *(still_open or ["open: none"])])
 
 
 _WORDS = {"none": "stayed out", "sent": "ordered", "denied": "denied by a risk rule", "unknown": "of unknown outcome"}
+
+
+def _money(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.2f}"
 
 
 def _decided(bars: Mapping[str, int]) -> str:

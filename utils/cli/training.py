@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from utils.shared_state import SharedState
 
 REQUEST = "control.retrain"
-DONE = ("promoted", "rejected")
+DONE = ("promoted", "published", "rejected")
 _PREFIX = "train:"
 _LOOK_BACK = 200
 

@@ -153,3 +153,14 @@ def test_an_empty_value_in_the_environment_is_not_its_origin(monkeypatch: pytest
     env_file = write_env("RISK_PERCENT=1")
     assert load_settings(env_file).risk.risk_percent == 1
     assert origin_of("risk_percent", env_file, {}) == ".env"
+
+
+def test_a_broken_line_is_told_once_and_not_by_the_parser_too(write_env: WriteEnv, caplog: pytest.LogCaptureFixture) -> None:
+    assert problems(write_env("RISK_PERCENT 1")) == [".env line 1: not of the form NAME=value"]
+    assert caplog.messages == []
+
+
+def test_a_name_that_stands_twice_is_refused(write_env: WriteEnv) -> None:
+    """The last one would be in force, whichever of them the reader saw."""
+    found = problems(write_env("RISK_PERCENT=0.5", "MAX_POSITIONS=2", "risk_percent=5"))
+    assert found == [".env: RISK_PERCENT stands there 2 times; keep one of the lines"]

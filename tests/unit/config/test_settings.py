@@ -85,7 +85,7 @@ def test_values_that_contradict_each_other_are_refused(sections: dict[str, Any],
     [("auto", None, False), ("auto", 7, True), ("mt5", 7, True), ("simulated", 7, False), ("simulated", None, False)],
 )
 def test_a_real_terminal_is_used_when_asked_for_or_when_a_login_is_set(chosen: str, login: int | None, real: bool) -> None:
-    assert settings(terminal={"terminal": chosen, "mt5_login": login}).uses_mt5 is real
+    assert settings(terminal={"terminal": chosen, "mt5_login": login, "mt5_server": "Demo"}).uses_mt5 is real
 
 
 def test_secrets_do_not_show_in_repr_or_text() -> None:
@@ -98,3 +98,12 @@ def test_secrets_do_not_show_in_the_errors_of_pydantic() -> None:
     with pytest.raises(ValidationError) as caught:
         settings(models={"model_signing_key": "hunter2"})
     assert "hunter2" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("terminal", ["auto", "mt5"])
+def test_a_login_without_its_server_is_refused(terminal: str) -> None:
+    """The server is half of the name by which a home knows whose prices it holds."""
+    with pytest.raises(ValidationError, match="MT5_LOGIN without MT5_SERVER"):
+        settings(terminal={"terminal": terminal, "mt5_login": 7})
+    settings(terminal={"terminal": terminal, "mt5_login": 7, "mt5_server": "Demo"})
+    settings(terminal={"terminal": "simulated", "mt5_login": 7})

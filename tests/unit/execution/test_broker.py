@@ -63,8 +63,8 @@ def test_what_the_module_raises_is_raised_here(terminal):
 
 
 def test_arguments_that_cannot_travel_are_refused_as_the_module_does(terminal):
-    reply = terminal.call(Request("positions_get", (), {"ticket": np.int64(4)}))
-    assert (reply.value, reply.code) == (None, -2)
+    reply = terminal.call(Request("order_check", ({"position": np.int64(4)},)))
+    assert (reply.value, reply.code, reply.message) == (None, -2, 'Invalid "position" argument')
 
 
 @pytest.mark.parametrize("function", ["close", "_commit", "__class__", "nothing"])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execution.simulated.structs import STRUCTS, TICK_DTYPE, OrderSendResult, Tick, TradeRequest
-from execution.wire import decode, encode
+from execution.wire import Foreign, decode, encode
 from market_data.bars import RATES_DTYPE
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))
@@ -80,10 +80,17 @@ def test_a_mapping_is_a_dict_at_the_other_end():
     assert decode(encode(MappingProxyType({"sl": 1.1}))) == {"sl": 1.1}
 
 
-@pytest.mark.parametrize("value", [np.int64(1), np.float32(1), b"x", {1, 2}, object(), np.zeros((2, 2)), np.array(["x"])])
-def test_what_the_module_never_takes_or_gives_is_refused(value):
+@pytest.mark.parametrize("value", [np.int64(1), np.float32(1), b"x", {1, 2}, object(), datetime(2024, 1, 1, tzinfo=UTC).date()])
+def test_what_is_no_plain_data_arrives_as_something_that_no_function_takes(value):
+    back = decode(encode({"position": value, "volume": 0.1}))
+    assert type(back["position"]) is Foreign
+    assert back["volume"] == 0.1
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 2)), np.array(["x"]), np.array([object()])])
+def test_an_array_that_the_module_does_not_have_is_refused(array):
     with pytest.raises(TypeError, match="cannot be sent"):
-        encode(value)
+        encode(array)
 
 
 def message(tree, blobs=b""):

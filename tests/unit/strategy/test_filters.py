@@ -22,6 +22,16 @@ def test_a_bar_is_stale_after_its_limit(seconds, stale):
         assert reason == f"stale bar: opened {seconds / 60:.1f} bar lengths ago, at most 2"
 
 
+def test_a_bar_from_the_future_is_not_acted_on():
+    """A server whose clock BROKER_TIME_ZONE does not describe: its bars seem to open in an hour."""
+    reason = stale_bar(replace(CASE, now=OPENED - timedelta(hours=1)))
+    assert reason == "bar from the future: opens in 60.0 bar lengths; check BROKER_TIME_ZONE and this machine's clock"
+
+
+def test_a_clock_a_little_behind_the_servers_is_borne():
+    assert stale_bar(replace(CASE, now=OPENED + timedelta(seconds=58))) is None
+
+
 def test_the_age_is_counted_in_the_bars_own_length():
     case = replace(CASE, bar_seconds=900, now=OPENED + timedelta(minutes=29))
     assert stale_bar(case) is None

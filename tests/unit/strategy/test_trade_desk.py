@@ -15,7 +15,7 @@ from execution.terminal import ModuleTerminal
 from market_data.clock import ManualClock
 from strategy.order_search import GIVE_UP
 from strategy.trade_desk import TradeDesk
-from tests.fakes_daemon import FEE, MINUTE, MONDAY, FakeBroker, a_decision, bars_until
+from tests.fakes_daemon import FEE, MINUTE, MONDAY, SPREAD, FakeBroker, a_decision, bars_until
 from tests.fakes_recorder import ListRecorder
 from tests.fakes_simulated import SERVER, flat, make_bars, make_terminal, order
 from tests.fakes_terminal import MAGIC
@@ -94,6 +94,14 @@ class TestEntries:
         (intent,) = case.broker.sent
         assert (intent.side, intent.magic, intent.deviation) == (side, case.broker.magic, case.broker.deviation)
         assert (intent.price - intent.sl) * side > 0 < (intent.tp - intent.price) * side
+
+    @pytest.mark.parametrize("side", list(Side))
+    def test_a_wide_stops_level_widens_the_stop_and_denies_nothing(self, case, side):
+        """A broker measures its level from the other side of the quote, not from the entry."""
+        case.broker.known_spec = replace(case.broker.known_spec, stops_level=200)
+        assert case.enter(side).action == "sent"
+        (intent,) = case.broker.sent
+        assert (intent.price - intent.sl) * side == pytest.approx(0.0020 + SPREAD)
 
     def test_a_partial_fill_is_a_smaller_trade_at_smaller_risk(self, case):
         case.broker.answers.append("half")
@@ -439,6 +447,15 @@ class TestDayAndLosses:
         case.pass_time()
         assert case.enter().detail.startswith("cooldown: 2 bars")
         case.pass_time()
+        assert case.enter().action == "sent"
+
+    def test_a_cool_down_longer_than_the_window_ends_too(self):
+        case = Case(cooldown_bars=100)
+        case.enter()
+        case.broker.end(case.trade.ticket, "sl", 1.099)
+        case.pass_time(98 * MINUTE)
+        assert case.enter().detail.startswith("cooldown: 98 bars")
+        case.pass_time(2 * MINUTE)
         assert case.enter().action == "sent"
 
     def test_a_trade_that_made_nothing_is_no_loss(self):

@@ -139,6 +139,12 @@ class TestDecisions:
         summary = World(("EURUSD", "GBPUSD"), limit=6).run()
         assert (summary.reason, sum(summary.bars.values())) == ("bars decided", 6)
 
+    def test_the_limit_holds_within_a_pass_and_a_restart_decides_the_rest_of_it(self):
+        first = World(("EURUSD", "GBPUSD"), limit=5)
+        assert sum(first.run().bars.values()) == 5
+        World(("EURUSD", "GBPUSD"), passes=4, recorder=first.recorder).run()
+        assert first.bars("GBPUSD") == minutes(*range(4))
+
     def test_actions_are_counted_and_a_side_goes_to_the_desk(self):
         assert World(passes=3).run().actions == {"none": 2, "vetoed": 1}
         world = World(passes=3, side=Side.LONG)
@@ -171,6 +177,13 @@ class TestFaults:
         world = World(passes=3).fault("settle", RetryError("busy"), 1)
         assert world.run().bars == {"EURUSD": 3}
         assert world.state is TradingState.ACTIVE
+
+    @pytest.mark.parametrize("error", [TerminalCallFailed("positions_get", -10_004, "no connection"), ZeroDivisionError("oops")])
+    def test_commands_are_heard_while_passes_fail(self, error):
+        """A lost terminal must not make the daemon deaf to `stop`."""
+        world = World(passes=3).fault("settle", error, 0, 1, 2)
+        world.run()
+        assert world.asked("watcher") == world.asked("settle")
 
     @pytest.mark.parametrize("place", ["decide", "tutor", "enter", "watcher"])
     def test_an_unexpected_error_stops_entries_and_positions_are_still_managed(self, place):

@@ -1,5 +1,6 @@
 """The AutoTrainer: when it trains, what it says, how it fails and how it stops."""
 
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -43,6 +44,7 @@ class Workshop:
 
     def __init__(self):
         self.answers = {}
+        self.pinned = False
         self.runs = []
         self.entered, self.go_on = Event(), Event()
 
@@ -59,7 +61,7 @@ class Workshop:
             answer = 1
         report = SimpleNamespace(summary="accuracy 0.48, floor 0.50" if not answer else "passed", as_json=lambda: {"passed": bool(answer)})
         manifest = SimpleNamespace(version=answer) if answer else None
-        return JobResult(spec, report, manifest, 500, 10, 1_000 * len(self.runs))
+        return JobResult(spec, report, manifest, bool(answer) and not self.pinned, 500, 10, 1_000 * len(self.runs))
 
 
 class Server:
@@ -224,6 +226,24 @@ class TestOutcomes:
             ("rejected", 0, 500, 10),
         ]
         assert "accuracy 0.48, floor 0.50" in bench.runs(BOOSTER.name)[0].reason
+
+    def test_a_version_for_a_pinned_slot_is_published_and_swaps_nothing(self):
+        bench = Bench(lockstep=False, jobs=(FOREST,))
+        bench.workshop.answers, bench.workshop.pinned = {"scalper": 4}, True
+        bench.trainer.run_now(FOREST.name)
+        assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [("published", 4)]
+        assert [event.event for event in bench.chronicle.events] == ["published"]
+        assert bench.server.refreshed == 0
+
+    def test_a_thread_that_dies_of_the_unforeseen_is_no_longer_alive(self, monkeypatch):
+        bench = Bench()
+        monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+        monkeypatch.setattr(bench.trainer, "_take_requests", lambda: 1 / 0)
+        with bench:
+            bench.trainer._wake.set()
+            bench.trainer._thread.join(PATIENCE)
+            assert not bench.trainer.get_status().alive
+        assert Bench().trainer.get_status().alive
 
     @pytest.mark.parametrize("error", [ArtifactError("bad"), ZeroDivisionError("oops"), MemoryError()])
     def test_a_job_that_fails_leaves_the_others_alone(self, error):

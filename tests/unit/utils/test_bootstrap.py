@@ -10,13 +10,15 @@ from types import SimpleNamespace
 import pytest
 from loguru import logger
 
-from config.errors import HomeError, StorageError
+from config.errors import DataFileError, HomeError, StorageError, TerminalDisconnected
 from config.home import hold_home, open_home
+from execution.mt5_client import MT5Client
 from execution.simulated import default_spec
 from market_data.synthetic import synthetic_bars
 from strategy.position_book import PositionBook
 from tests.fakes_daemon import TREES_ONLY, run_here, table
 from utils import bootstrap
+from utils.cli.running import readable
 from utils.heartbeat import Heartbeat
 
 
@@ -53,6 +55,11 @@ class TestEnd:
         assert result.summary["counts"]["decisions"] == len(table(tmp_path, "decisions")) == 4
         assert (result.summary["balance"], result.summary["open"], result.summary["models"]) == (10_000.0, [], {})
 
+    def test_a_slip_in_the_source_binds_the_home_to_nothing(self, tmp_path):
+        with pytest.raises(DataFileError, match="nowhere"):
+            run_here(tmp_path, 1, TREES_ONLY, ("EURUSD=nowhere.csv",))
+        assert open_home(tmp_path, "synthetic").origin_file.is_file()
+
     def test_the_end_of_the_data_is_no_fault(self, run):
         result = run(1_000)
         assert (result.exit_code, result.summary["ended"]) == (0, "end of data")
@@ -62,6 +69,16 @@ class TestEnd:
         result = run(9)
         assert result.exit_code == 1
         assert result.summary["ended"].startswith("halted")
+
+    def test_a_terminal_that_is_gone_at_the_end_does_not_hide_the_summary(self, run, monkeypatch):
+        def leave(heart, now, last):
+            heart._stop.set()
+            monkeypatch.setattr(MT5Client, "account", lambda client: _gone())
+
+        monkeypatch.setattr(Heartbeat, "after_pass", leave)
+        result = run(9)
+        assert (result.exit_code, result.summary["ended"], result.summary["balance"]) == (0, "stopped", None)
+        assert "balance unknown" in readable(result.summary)
 
     def test_a_command_to_stop_is_a_good_end(self, run, monkeypatch):
         monkeypatch.setattr(Heartbeat, "after_pass", lambda heart, now, last: heart._stop.set())
@@ -143,3 +160,7 @@ def _shifted(source, folder):
     other = folder / "other.csv"
     other.write_text("\n".join([head, *rows[5:]]) + "\n", encoding="utf-8")
     return f"{symbol}={other}"
+
+
+def _gone():
+    raise TerminalDisconnected("account_info", -10004, "No IPC connection")

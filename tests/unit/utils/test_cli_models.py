@@ -107,6 +107,14 @@ def test_an_altered_file_is_a_failed_check_that_names_it(models, registry, home,
     assert registry.state().slot("scalper").active == 2
 
 
+def test_a_version_that_cannot_serve_is_not_pinned(models, registry, home):
+    (home.models / "scalper_v2.pkl").write_bytes(b"MODEL bytes")
+    result = models("pin", "scalper")
+    assert result.exit_code == 5
+    assert "scalper_v2.pkl" in result.stderr
+    assert not registry.state().slot("scalper").pinned
+
+
 def test_verify_as_json_still_fails(models, registry, home):
     (home.models / "scalper_v1.json").write_bytes(b"{}")
     result = models("verify", "--json")

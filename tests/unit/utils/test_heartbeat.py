@@ -49,12 +49,15 @@ class Body:
         self.desk = TradeDesk(None, None, None, ListRecorder(self.wall), commission=0.0, sends=True)
         self.due = {"train:scalper": NOW}
         self.idle = 0
+        self.trainer_lives = True
         self.heart = Heartbeat(
             wall=self.wall,
             seconds=60.0,
             state=self.store,
             desk=self.desk,
-            trainer=SimpleNamespace(get_status=lambda: TrainerStatus("train:xgboost", self.due, {"train:scalper": "rejected: why"})),
+            trainer=SimpleNamespace(
+                get_status=lambda: TrainerStatus("train:xgboost", self.due, {"train:scalper": "rejected: why"}, self.trainer_lives)
+            ),
             models=ActiveModels(),
             stop=self.stop,
             idle=self._rest,
@@ -173,6 +176,13 @@ def test_a_beat_says_what_is_going_on(body, said):
     assert status["jobs"] == {"train:scalper": "rejected: why"}
     assert status["memory_mb"] > 0
     assert any("training train:xgboost" in line for line in said)
+
+
+def test_a_trainer_that_has_died_is_told_and_not_shown_as_training(body, said):
+    body.trainer_lives = False
+    body.heart.after_pass(NOW, None)
+    assert "died" in body.store["status"]["training"]
+    assert any(line.startswith("ERROR") and "trainer's thread has died" in line for line in said)
 
 
 def _trade(ticket):

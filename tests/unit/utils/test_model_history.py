@@ -46,6 +46,14 @@ def test_what_the_trainer_journalled_is_not_told_twice(registry, journal):
     assert complete_history(journal, registry.state()) == 0
 
 
+def test_what_the_trainer_published_into_a_pinned_slot_is_not_told_twice(registry, journal):
+    publish(registry), registry.pin("scalper"), publish(registry)
+    journal.record_model_event(ModelEvent(NOW, "scalper", "promoted", 1, "passed the strict gate"))
+    journal.record_model_event(ModelEvent(NOW, "scalper", "published", 2, "passed the strict gate"))
+    assert complete_history(journal, registry.state()) == 1
+    assert told(journal)[-1] == ("scalper", "pinned", 1)
+
+
 def test_a_later_promotion_of_the_same_version_by_hand_is_told(tmp_path, journal):
     registry = make_registry(tmp_path / "models")
     publish(registry), publish(registry)

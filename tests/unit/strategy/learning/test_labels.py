@@ -262,6 +262,14 @@ def test_too_short_a_history_knows_nothing():
     assert not label(bars, np.full(len(bars), 0.001), Costs(bars.spread * POINT, 0.0, 0.0), POLICY, MAX_AGE).known.any()
 
 
+def test_the_stops_level_is_kept_from_the_other_side_of_the_quote():
+    """As the desk does: from the entry it is farther by the spread, which the target then shares."""
+    bars = make_bars([*flat(1.1), (1.1, 1.1031, 1.1, 1.1), *flat(1.1, HORIZON)])
+    spread, ranges, even = np.full(len(bars), 0.0002), np.full(len(bars), 0.001), replace(POLICY, tp_atr=1.5)
+    reached = [label(bars, ranges, Costs(spread, 0.0, level), even, MAX_AGE).kind[0] for level in (0.0026, 0.0028)]
+    assert reached == [LONG, FLAT]  # at the ask 1.1002 plus level and spread: 1.1030 and 1.1032
+
+
 def test_the_least_stop_of_the_broker_widens_stop_and_target():
     bars = make_bars([*flat(1.1), (1.1, 1.1029, 1.1, 1.1), *flat(1.1, HORIZON)])
     ranges = np.full(len(bars), 0.001)
