@@ -17,6 +17,7 @@
     |-- RetryError              the same call may succeed later
     |   |-- TerminalCallFailed        a call came back empty; `code` is its last_error
     |   |   `-- TerminalDisconnected      the pipe or the server is gone: reconnect first
+    |   |-- AccountChanged            the terminal is logged in to another account than at the start
     |   |-- PriceMoved                requote, price changed, no quotes: ask with a fresh price
     |   |-- FitCancelled              a fit was told to stop; its job is due again later
     |   |-- StorageBusy               another program holds a lock on a database of the home
@@ -125,6 +126,14 @@ class TerminalCallFailed(RetryError):
 
 class TerminalDisconnected(TerminalCallFailed):
     """The connection to the terminal is gone; reconnect before the next call."""
+
+
+class AccountChanged(RetryError):
+    """The terminal is logged in to another account than the one that was verified; nothing of it may be read or changed."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__(f"the terminal is logged in to another account: {change}; log in to the first one again")
+        self.change = change
 
 
 class PriceMoved(RetryError):

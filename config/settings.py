@@ -49,6 +49,15 @@ class TerminalSettings(Section):
     allow_real_account: bool = Field(False, description="RISK: true lets live mode trade an account with real money")
     magic: int = Field(20_260_101, ge=1, le=2**63 - 1, description="marks our orders; orders with another magic are left alone")
     deviation: int = Field(10, ge=0, le=1_000, description="points of slippage accepted on instant execution")
+    terminal_isolation: Literal["inprocess", "process"] = Field(
+        "inprocess", description="process: the module runs in a worker, which is killed and replaced when a call hangs"
+    )
+    terminal_call_seconds: float = Field(10.0, ge=0.5, le=600, description="longest quick call, such as a quote, in another process")
+    terminal_history_seconds: float = Field(30.0, ge=0.5, le=3_600, description="longest call for bars, past orders and deals there")
+    terminal_order_seconds: float = Field(30.0, ge=1, le=600, description="longest wait for an order there; then its outcome is unknown")
+    max_quote_age_seconds: float = Field(
+        60.0, ge=5, le=3_600, description="no entries on a symbol whose quote on a real terminal has not moved for so long"
+    )
     poll_seconds: float = Field(0.5, ge=0.05, le=10, description="seconds between looks at a real terminal")
 
 
@@ -81,6 +90,9 @@ class SimulationSettings(Section):
     sim_margin_call_percent: float = Field(100.0, ge=0, le=1_000, description="margin level at which the broker warns")
     sim_stop_out_percent: float = Field(50.0, ge=0, le=1_000, description="margin level below which it closes the worst position")
     sim_swap: bool = Field(True, description="charge swap each night, three times on Wednesday")
+    sim_broker: Literal["inprocess", "process"] = Field(
+        "inprocess", description="process: the simulated broker lives on when the daemon dies, and a new daemon finds it"
+    )
     synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
     synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
 

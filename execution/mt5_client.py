@@ -13,18 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.errors import OrderRejected, RetryError, ScalperError, TerminalCallFailed, TerminalDisconnected, TerminalUnavailable
+from config.errors import (
+    OrderRejected,
+    RetryError,
+    ScalperError,
+    TerminalDisconnected,
+)
 from execution import reconciliation
-from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
+from execution.orders import Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.reconciliation import Trace
 from execution.retcodes import INVALID_FILL, POSITION_CLOSED, call_error, retcode
-from execution.terminal import LAST_ERRORS, Execution, Reply, Request, Terminal
+from execution.symbol_names import other_names, the_one_name
+from execution.terminal import Terminal
+from execution.terminal_session import TerminalSession
 from execution.translate import (
     ORDER_TYPES,
     OrderCheck,
     RisingStamps,
     TerminalState,
-    account_from,
     check_from,
     deal_from,
     deal_request,
@@ -35,7 +41,6 @@ from execution.translate import (
     server_date,
     spec_from,
     stops_request,
-    suffixed_name,
     terminal_state_from,
 )
 from market_data.bars import Timeframe
@@ -43,28 +48,11 @@ from market_data.clock import BrokerTime
 from market_data.instruments import SymbolSpec
 
 _DAY = timedelta(days=1)
+_TRADABLE = 4
+"""`trade_mode` of a symbol without restrictions."""
 
 
-def official_module() -> Any:
-    """The `MetaTrader5` module of MetaQuotes, checked against the constants that we use.
-
-    Raises:
-        TerminalUnavailable: where it is not installed, or its constants differ from ours.
-    """
-    try:
-        import MetaTrader5
-    except ImportError as error:
-        raise TerminalUnavailable(
-            "the MetaTrader5 package is not installed; it exists for Windows only: pip install MetaTrader5, or use TERMINAL=simulated"
-        ) from error
-    ours = {name: value for name, value in vars(Execution).items() if name.isupper()}
-    changed = [name for name, value in ours.items() if getattr(MetaTrader5, name, value) != value]
-    if changed:
-        raise TerminalUnavailable(f"MetaTrader5 has other values for {', '.join(changed)}; install a version that this release supports")
-    return MetaTrader5
-
-
-class MT5Client:
+class MT5Client(TerminalSession):
     """A terminal's account, prices and orders as our own records.
 
     Safe to call from any thread: the terminal answers one request at a time, and what is kept
@@ -78,7 +66,7 @@ class MT5Client:
     """
 
     def __init__(self, terminal: Terminal, *, broker_time: BrokerTime, magic: int, deviation: int) -> None:
-        self._terminal = terminal
+        super().__init__(terminal)
         self._broker_time = broker_time
         self._stamps = RisingStamps(broker_time)
         self.magic = int(magic)
@@ -86,72 +74,16 @@ class MT5Client:
         self._specs: dict[str, SymbolSpec] = {}
         self._filling: dict[str, int] = {}
 
-    def connect(
-        self,
-        *,
-        login: int | None = None,
-        password: str | None = None,
-        server: str | None = None,
-        path: str | None = None,
-        timeout_ms: int | None = None,
-    ) -> Account:
-        """Connects, or connects again, and makes sure that it is the account that was meant.
-
-        Args:
-            login: account number; None takes whatever the terminal is logged in to.
-            password: None uses the one that the terminal has saved.
-            server: the broker's server as the terminal shows it.
-            path: of terminal64.exe, where more than one is installed.
-            timeout_ms: how long the terminal may take to start and log in.
-
-        Raises:
-            TerminalUnavailable: no connection, or another account than the configured one.
-        """
-        wanted = {"login": login, "password": password, "server": server, "timeout": timeout_ms}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        try:
-            reply = self._call("initialize", *([] if path is None else [str(path)]), **given)
-            if not reply.value:
-                raise call_error("initialize", reply.code, reply.message)
-            account = self.account()
-        except TerminalCallFailed as error:
-            raise TerminalUnavailable(f"the terminal of {server or 'this machine'} cannot be reached: {error}") from error
-        self._verify(account, login, server)
-        return account
-
-    def _verify(self, account: Account, login: int | None, server: str | None) -> None:
-        if (login is None or account.login == int(login)) and (server is None or account.server == server):
-            return
-        self.close()
-        raise TerminalUnavailable(
-            f"the terminal is logged in to {account.login} at {account.server!r}, but MT5_LOGIN and MT5_SERVER say {login} at {server!r}; "
-            "correct them, or set MT5_PATH to the right terminal"
-        )
-
-    def close(self) -> None:
-        """Lets the terminal go; it stays logged in and keeps its stops."""
-        self._call("shutdown")
-
-    def terminal_connected(self) -> bool:
-        """Whether the terminal answers and has a connection to its server."""
-        try:
-            return bool(self._value("terminal_info").connected)
-        except TerminalCallFailed:
-            return False
-
     def state(self) -> TerminalState:
         """What the terminal says of itself: connection, permissions, limits."""
         return terminal_state_from(self._value("terminal_info"))
-
-    def account(self) -> Account:
-        """The account now."""
-        return account_from(self._value("account_info"))
 
     def select(self, symbol: str) -> SymbolSpec:
         """Puts a symbol into Market Watch; use the `name` of the answer from then on.
 
         Args:
-            symbol: the exact name, or a name to which the broker adds one suffix.
+            symbol: the exact name, or one that the broker writes with a suffix, or GOLD for
+                XAUUSD and the like.
 
         Raises:
             SettingsError: no name fits, or several do.
@@ -161,16 +93,20 @@ class MT5Client:
         reply = self._call("symbol_select", name, True)
         if not reply.value:
             raise call_error(f"symbol_select of {name}", reply.code, reply.message)
+        self._selected = tuple(dict.fromkeys((*self._selected, name)))
         return self.spec(name)
 
     def _resolve(self, symbol: str) -> str:
+        """The exact name where it can be traded; else the one tradable name that means the same."""
         reply = self._call("symbol_info", symbol)
-        if reply.value is not None:
-            return str(reply.value.name)
+        exact = reply.value
         error = call_error(f"symbol_info of {symbol}", reply.code, reply.message)
-        if isinstance(error, TerminalDisconnected):
+        if exact is None and isinstance(error, TerminalDisconnected):
             raise error
-        return suffixed_name(symbol, self._value("symbols_get", group=f"*{symbol}*"))
+        if exact is not None and int(exact.trade_mode) == _TRADABLE:
+            return str(exact.name)
+        fits = other_names(symbol, lambda mask: self._value("symbols_get", group=mask))
+        return str(exact.name) if exact is not None and len(fits) != 1 else the_one_name(symbol, fits)
 
     def spec(self, symbol: str) -> SymbolSpec:
         """The symbol as the broker describes it now; tick values change with rates."""
@@ -215,16 +151,16 @@ class MT5Client:
     def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
         """Our own open positions."""
         chosen = {} if symbol is None else {"symbol": symbol}
-        raws = self._value("positions_get", **chosen)
+        raws = self._own("positions_get", **chosen)
         return tuple(position_from(raw, self._broker_time) for raw in raws if int(raw.magic) == self.magic)
 
     def foreign_positions(self) -> int:
         """How many open positions are not ours."""
-        return sum(int(raw.magic) != self.magic for raw in self._value("positions_get"))
+        return sum(int(raw.magic) != self.magic for raw in self._own("positions_get"))
 
     def deals_of(self, position: int) -> tuple[Deal, ...]:
         """All deals of a position, whoever made them, oldest first; a new one may come late."""
-        return self._deals(self._value("history_deals_get", position=int(position)))
+        return self._deals(self._own("history_deals_get", position=int(position)))
 
     def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
         """All deals of the account with `start <= time <= end`, oldest first, deposits included.
@@ -233,7 +169,7 @@ class MT5Client:
         clock and ours hides the newest deals.
         """
         window = (server_date(self._broker_time, start - _DAY), server_date(self._broker_time, end + _DAY))
-        return tuple(deal for deal in self._deals(self._value("history_deals_get", *window)) if start <= deal.time <= end)
+        return tuple(deal for deal in self._deals(self._own("history_deals_get", *window)) if start <= deal.time <= end)
 
     def _deals(self, raws: Iterable[Any]) -> tuple[Deal, ...]:
         return tuple(sorted((deal_from(raw, self._broker_time) for raw in raws), key=lambda deal: (deal.time, deal.ticket)))
@@ -271,6 +207,7 @@ class MT5Client:
             return self._move_stop(intent)
         try:
             request = self._request(intent)
+            self._same_account()
         except OrderRejected as error:
             return OrderResult(OrderState.REJECTED, error.retcode, error.message)
         except (RetryError, ArithmeticError, TypeError, ValueError) as error:
@@ -305,20 +242,21 @@ class MT5Client:
         for traces in self._traces(intent):
             trace = reconciliation.match(intent, traces, known)
             if trace is not None:
-                deals = self._deals(self._value("history_deals_get", ticket=trace.ticket))
+                deals = self._deals(self._own("history_deals_get", ticket=trace.ticket))
                 return reconciliation.outcome(intent, trace, deals)
         return None
 
     def _move_stop(self, intent: OrderIntent) -> OrderResult:
         """Sends a change of the stop once; what the position shows then is the answer."""
         try:
+            self._same_account()
             reply = self._call("order_send", stops_request(intent, self._spec_of(intent.symbol)))
             return reconciliation.stop_change(result_from(reply), self._read_stop(intent))
         except ScalperError as error:
             return OrderResult(OrderState.UNKNOWN, 0, str(error))
 
     def _read_stop(self, intent: OrderIntent) -> OrderResult:
-        raws = self._value("positions_get", ticket=int(intent.position))
+        raws = self._own("positions_get", ticket=int(intent.position))
         return reconciliation.shown_stop(intent, raws, self._spec_of(intent.symbol))
 
     def _spec_of(self, symbol: str) -> SymbolSpec:
@@ -332,13 +270,13 @@ class MT5Client:
                 for p in self.positions(intent.symbol)
             )
         start, end = (server_date(self._broker_time, intent.created + shift) for shift in (-_DAY, _DAY))
-        yield reconciliation.order_traces(self._past_orders(intent, start, end), self._broker_time)
-        yield reconciliation.order_traces(self._value("orders_get", symbol=intent.symbol), self._broker_time)
+        yield reconciliation.order_traces(intent, self._past_orders(intent, start, end), self._broker_time)
+        yield reconciliation.order_traces(intent, self._own("orders_get", symbol=intent.symbol), self._broker_time)
 
     def _past_orders(self, intent: OrderIntent, start: datetime, end: datetime) -> tuple[Any, ...]:
         if intent.position:
-            return tuple(self._value("history_orders_get", position=int(intent.position)))
-        return tuple(self._value("history_orders_get", start, end))
+            return tuple(self._own("history_orders_get", position=int(intent.position)))
+        return tuple(self._own("history_orders_get", start, end))
 
     def _request(self, intent: OrderIntent) -> dict[str, Any]:
         spec = self._spec_of(intent.symbol)
@@ -347,7 +285,7 @@ class MT5Client:
         return deal_request(intent, spec, side, filling)
 
     def _closing_side(self, intent: OrderIntent) -> Side:
-        raws = self._value("positions_get", ticket=int(intent.position))
+        raws = self._own("positions_get", ticket=int(intent.position))
         if not raws:
             raise OrderRejected(POSITION_CLOSED, intent.symbol, f"not sent: position {intent.position}: {retcode(POSITION_CLOSED)}")
         return position_from(raws[0], self._broker_time).side.opposite
@@ -358,19 +296,3 @@ class MT5Client:
         rank = modes.index(self._filling.get(symbol, modes[0])) + 1
         self._filling = {**self._filling, symbol: modes[rank % len(modes)]}
         return rank < len(modes)
-
-    def _call(self, function: str, *args: Any, **kwargs: Any) -> Reply:
-        """One call; what a terminal raises becomes our own error."""
-        try:
-            return self._terminal.call(Request(function, args, kwargs))
-        except (OSError, EOFError) as error:
-            raise TerminalDisconnected(function, -10002, f"{type(error).__name__}: {error}; {LAST_ERRORS[-10002]}") from error
-        except SystemError as error:  # the module's way to refuse an argument of the wrong type
-            raise call_error(function, -2, str(error)) from error
-
-    def _value(self, function: str, *args: Any, **kwargs: Any) -> Any:
-        """The result of a call that always has one; None and False mean that it failed."""
-        reply = self._call(function, *args, **kwargs)
-        if reply.value is None or reply.value is False:
-            raise call_error(function, reply.code, reply.message)
-        return reply.value

@@ -40,6 +40,7 @@ class Trace:
         volume: lots asked for (order) or open (position).
         price: open price of a position; 0.0 for an order.
         state: ORDER_STATE_* of an order; None for a position.
+        position: that the order belongs to: its own ticket where it opened one; 0 where it is not told.
     """
 
     ticket: int
@@ -51,10 +52,11 @@ class Trace:
     time: datetime
     price: float = 0.0
     state: int | None = None
+    position: int = 0
 
 
-def order_traces(orders: Iterable[Any], broker_time: BrokerTime) -> tuple[Trace, ...]:
-    """Traces of the module's `TradeOrder` structs, without those that the broker made itself."""
+def order_traces(intent: OrderIntent, orders: Iterable[Any], broker_time: BrokerTime) -> tuple[Trace, ...]:
+    """Traces of the module's `TradeOrder` structs that carry an intent's magic and symbol, without those that the broker made itself."""
     return tuple(
         Trace(
             ticket=int(raw.ticket),
@@ -65,9 +67,10 @@ def order_traces(orders: Iterable[Any], broker_time: BrokerTime) -> tuple[Trace,
             comment=str(raw.comment),
             time=utc_of(broker_time, raw.time_setup_msc),
             state=int(raw.state),
+            position=int(raw.position_id),
         )
         for raw in orders
-        if int(raw.reason) not in _BROKERS_OWN
+        if raw.magic == intent.magic and raw.symbol == intent.symbol and int(raw.reason) not in _BROKERS_OWN
     )
 
 
@@ -86,7 +89,7 @@ def match(intent: OrderIntent, traces: Iterable[Trace], known: Collection[int]) 
     if intent.position:  # the order that opened the position did not close it
         ours = [t for t in ours if t.ticket != intent.position]
     named = [t for t in ours if t.comment == intent.key[:MAX_COMMENT]]
-    fits = named or [t for t in ours if _could_be(intent, t)]
+    fits = named or [t for t in ours if _could_be(intent, t) and (intent.position or t.position not in known)]
     if len(fits) > 1:
         raise OutcomeUnknown(intent.key, f"{intent.symbol}: orders {[t.ticket for t in fits]} all fit; resolve by hand")
     return fits[0] if fits else None

@@ -7,7 +7,7 @@ and a NumPy ticket alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from config.errors import DataError, SettingsError
+from config.errors import DataError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.retcodes import DONE_PARTIAL, PLACED, Retcode, Verdict, retcode
 from execution.terminal import Execution, Reply
@@ -277,7 +277,7 @@ def stops_request(intent: OrderIntent, spec: SymbolSpec) -> dict[str, Any]:
 
 def _quotable(spec: SymbolSpec, price: float) -> float:
     # A symbol that is still loading has no tick size; a close must not fail for that.
-    return spec.round_price(float(price)) if spec.tick_size > 0 else float(price)
+    return float(spec.round_price(float(price))) if spec.tick_size > 0 else float(price)
 
 
 def check_from(raw: Any) -> OrderCheck:
@@ -310,28 +310,3 @@ def _state(row: Retcode, deal: int) -> OrderState:
     if row.verdict is not Verdict.ACCEPTED:
         return OrderState.REJECTED
     return OrderState.PARTIAL if row.code == DONE_PARTIAL else OrderState.FILLED
-
-
-def suffixed_name(symbol: str, infos: Sequence[Any]) -> str:
-    """The one tradable name that is `symbol` plus a broker's suffix.
-
-    A suffix begins with a sign or is in lower case (`EURUSD.a`, `EURUSDm`); anything else must
-    have the pair's own currencies, so `EUR` never becomes `EURUSD`.
-
-    Raises:
-        SettingsError: none or several fit; the message names them.
-    """
-    fits = [str(info.name) for info in infos if info.trade_mode != 0 and _is_suffixed(symbol, info)]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise SettingsError(f"SYMBOLS: {symbol} could be any of {', '.join(sorted(fits))}; write the exact name")
-    raise SettingsError(f"SYMBOLS: the broker has no {symbol}; write the name as the terminal's Market Watch shows it")
-
-
-def _is_suffixed(symbol: str, info: Any) -> bool:
-    name = str(info.name)
-    tail = name[len(symbol) :]
-    if not name.startswith(symbol) or not tail:
-        return False
-    return tail.islower() or not tail[0].isalnum() or f"{info.currency_base}{info.currency_profit}" == symbol

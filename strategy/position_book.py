@@ -10,27 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from loguru import logger
 
-from config.errors import OutcomeUnknown, RetryError
-from execution.orders import Deal, OrderIntent, OrderResult, OrderState, Position, Side
+from config.errors import RetryError
+from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Side
+from execution.terminal import Execution
 from strategy.decision import TradeEntry, TradeExit
-
-GIVE_UP = timedelta(minutes=5)
-"""How long an order is looked for without a trace before it is taken as never sent."""
+from strategy.order_search import OrderRecords, OrderSearch, Venue
 
 EXIT_REASONS: Mapping[str, str] = {"sl": "stop", "tp": "target", "so": "stop_out"}
 _DUST = 1e-9
 
 
-class Books(Protocol):
+class Books(Venue, Protocol):
     """The broker's books."""
 
-    def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
-        """Our own open positions."""
+    def account(self) -> Account:
+        """The account now; an error where the terminal shows another than ours."""
         ...
 
     def deals_of(self, position: int) -> tuple[Deal, ...]:
@@ -41,17 +40,9 @@ class Books(Protocol):
         """Account currency that one lot makes."""
         ...
 
-    def find(self, intent: OrderIntent, known: frozenset[int] = frozenset()) -> OrderResult | None:
-        """What became of an order; None where there is no trace of it."""
-        ...
 
-
-class Records(Protocol):
+class Records(OrderRecords, Protocol):
     """The journal of orders, deals and trades."""
-
-    def record_order(self, key: str, result: OrderResult) -> bool:
-        """Adds a state to an order; False where it is in that state already."""
-        ...
 
     def record_deal(self, deal: Deal) -> bool:
         """Writes a deal once."""
@@ -67,10 +58,6 @@ class Records(Protocol):
 
     def open_trades(self) -> tuple[TradeEntry, ...]:
         """Trades without an exit."""
-        ...
-
-    def unresolved_orders(self) -> tuple[OrderIntent, ...]:
-        """Orders that may or may not exist at the venue."""
         ...
 
     def unlogged_fills(self) -> tuple[tuple[OrderIntent, OrderResult], ...]:
@@ -91,6 +78,9 @@ class PositionBook:
 
     Args:
         adopts: False leaves positions alone that the journal does not know (paper).
+
+    Attributes:
+        held: our positions as the broker showed them last, by ticket.
     """
 
     def __init__(self, broker: Books, records: Records, *, adopts: bool) -> None:
@@ -98,8 +88,9 @@ class PositionBook:
         self._records = records
         self._adopts = adopts
         self._open: dict[int, TradeEntry] = {}
-        self._unresolved: dict[str, OrderIntent] = {}
-        self._sought_since: dict[str, datetime] = {}
+        self._search = OrderSearch(broker, records)
+        self._astray: frozenset[int] = frozenset()
+        self.held: dict[int, Position] = {}
 
     @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
@@ -107,45 +98,56 @@ class PositionBook:
         return tuple(self._open[ticket] for ticket in sorted(self._open))
 
     def unresolved(self, symbol: str) -> int:
-        """Orders on a symbol whose outcome is not known."""
-        return sum(intent.symbol == symbol for intent in self._unresolved.values())
+        """What is not known on a symbol: outcomes of orders, and trades without a position whose deals are late."""
+        astray = sum(self._open[ticket].symbol == symbol for ticket in self._astray & self._open.keys())
+        return self._search.unresolved(symbol) + astray
 
     def closing(self, ticket: int) -> bool:
         """Whether an order that closes this position, or a part of it, is on its way."""
-        return any(intent.position == ticket and intent.purpose != "stop" for intent in self._unresolved.values())
+        return self._search.closing(ticket)
 
     def changing(self, ticket: int) -> bool:
         """Whether anything that concerns this position is on its way."""
-        return any(intent.position == ticket for intent in self._unresolved.values())
+        return self._search.changing(ticket)
 
     def start(self, now: datetime) -> None:
-        """Takes over where the journal stands, and brings it up to the broker's books."""
-        for intent in self._records.unresolved_orders():
-            # From now, however old it is: a terminal that has just started may still load its history.
-            self.begin(intent, now)
+        """Takes over where the journal stands, and brings it up to the broker's books.
+
+        A terminal that does not answer now is asked again by the next `settle`.
+        """
+        self._search.start(now)
         self._open = {entry.ticket: entry for entry in self._records.open_trades()}
         for intent, result in self._records.unlogged_fills():
             self._opened(intent, result)
-        self.settle(now)
+        try:
+            self.settle(now)
+        except RetryError as error:
+            logger.warning("the broker's books cannot be read yet: {}", error)
         for entry in self.open_trades:
             self._record_deals(entry.ticket)
 
     def settle(self, now: datetime) -> None:
-        """Brings journal and broker together: unknown orders, closed positions, unknown positions."""
-        for intent in tuple(self._unresolved.values()):
-            self._resolve(intent, now)
-        held = {position.ticket: position for position in self._broker.positions()}
+        """Brings journal and broker together: unknown orders, closed positions, unknown positions.
+
+        Raises:
+            RetryError: the terminal does not answer, or shows another account, whose books tell nothing of ours.
+        """
+        hedging = self._broker.account().margin_mode == Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
+        claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
+        for intent, result in self._search.look(now, claimed, hedging=hedging):
+            self.follow(intent, result)
+        self.held = held = {position.ticket: position for position in self._broker.positions()}
         for ticket in sorted(self._open.keys() - held.keys()):
             self._close_out(self._open[ticket])
+        self._astray = frozenset(self._open.keys() - held.keys())
         for ticket in sorted(held.keys() - self._open.keys()):
             self._adopt(held[ticket])
 
     # --- what became of an order ------------------------------------------------------------
 
-    def begin(self, intent: OrderIntent, now: datetime) -> None:
+    def begin(self, intent: OrderIntent) -> None:
         """Notes an order before it is sent: until `follow` knows better its outcome is unknown."""
-        self._unresolved[intent.key] = intent
-        self._sought_since[intent.key] = now
+        self._search.begin(intent)
 
     def follow(self, intent: OrderIntent, result: OrderResult) -> None:
         """Writes an order's state, and what follows from it."""
@@ -154,31 +156,13 @@ class PositionBook:
             if news:
                 logger.warning("{}: outcome of order {} is unknown ({}); entries wait", intent.symbol, intent.key, result.message)
             return
-        self._forget(intent)
         if result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "entry":
             self._opened(intent, result)
         elif result.state in (OrderState.FILLED, OrderState.PARTIAL) and intent.purpose == "partial":
             self._record_deals(intent.position)
         elif result.state is OrderState.REJECTED:
             logger.warning("{}: order {} was refused: {} {}", intent.symbol, intent.key, result.retcode, result.message)
-
-    def _forget(self, intent: OrderIntent) -> None:
-        self._unresolved.pop(intent.key, None)
-        self._sought_since.pop(intent.key, None)
-
-    def _resolve(self, intent: OrderIntent, now: datetime) -> None:
-        """Looks for an order whose outcome is unknown; after GIVE_UP without a trace it was never sent."""
-        try:
-            found = self._broker.find(intent, frozenset(self._open))
-        except (RetryError, OutcomeUnknown) as error:
-            logger.warning("order {} is still unknown: {}", intent.key, error)
-            return
-        if found is not None:
-            self.follow(intent, found)
-        elif now - self._sought_since[intent.key] >= GIVE_UP:
-            logger.warning("{}: the venue has no trace of order {}: taken as never sent", intent.symbol, intent.key)
-            self._records.record_order(intent.key, OrderResult(OrderState.NOT_SENT, 0, "the venue has no trace of it"))
-            self._forget(intent)
+        self._search.end(intent)  # last: where a step before it fails, the order is looked for again
 
     def _opened(self, intent: OrderIntent, result: OrderResult) -> None:
         position = self._position_of(intent, result)
@@ -209,13 +193,14 @@ class PositionBook:
 
     def _adopt(self, position: Position) -> None:
         """A position of ours that the journal does not know: it is managed from now on."""
-        if not self._adopts or self.unresolved(position.symbol):
+        if not self._adopts or self._search.unresolved(position.symbol):
             return  # it may be the one that an unresolved order opened
         plan = self._records.planned(position.comment) or self._planned_by_ticket(position.ticket)
         logger.warning("{}: adopted position {} that the journal did not know", position.symbol, position.ticket)
         if plan is None:
             self._keep(self._stranger(position))
             return
+        self._claim(plan, position)
         self._keep(
             replace(
                 plan,
@@ -226,6 +211,13 @@ class PositionBook:
                 risk_money=_share(plan, position.volume),
             )
         )
+
+    def _claim(self, plan: TradeEntry, position: Position) -> None:
+        """The order of a plan was taken as never sent, and here is its position."""
+        if self._records.intent_of_ticket(position.ticket) is None:
+            state = OrderState.FILLED if position.volume >= plan.volume - _DUST else OrderState.PARTIAL
+            found = OrderResult(state, 0, "its position was found", position.ticket, 0, position.price_open, position.volume)
+            self._records.record_order(plan.order_key, found)
 
     def _planned_by_ticket(self, ticket: int) -> TradeEntry | None:
         intent = self._records.intent_of_ticket(ticket)
@@ -281,8 +273,8 @@ class PositionBook:
             return
         deals = self._broker.deals_of(entry.ticket)
         out = [deal for deal in deals if deal.entry != "in"]
-        taken = sum(deal.volume for deal in deals if deal.entry == "in") or entry.volume
-        if not out or sum(deal.volume for deal in out) < taken - _DUST:
+        taken = sum(deal.volume for deal in deals if deal.entry == "in")
+        if taken < entry.volume - _DUST or sum(deal.volume for deal in out) < taken - _DUST:
             return
         for deal in deals:
             self._records.record_deal(deal)
@@ -295,7 +287,7 @@ class PositionBook:
         """The broker's reason, or that of our closing order; whoever else closed it did so by hand."""
         if last.reason in EXIT_REASONS:
             return EXIT_REASONS[last.reason]
-        ours = self._records.intent_of_ticket(last.order)
+        ours = self._records.intent_of_ticket(last.order) or self._search.given_up(last.comment)
         return ours.reason if ours is not None and ours.purpose == "exit" else "manual"
 
 

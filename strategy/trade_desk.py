@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -10,13 +11,14 @@ from loguru import logger
 
 from config.errors import DataError, OutcomeUnknown, RetryError, SkipError
 from execution.exits import ExitPolicy
-from execution.orders import Account, OrderIntent, OrderResult, OrderState, Quote, Side
+from execution.orders import Account, OrderIntent, OrderResult, OrderState, Position, Quote, Side
 from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, TradingState, trading_day, trading_day_start
 from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
 from strategy.decision import Decision, DecisionOutcome, TradeEntry
 from strategy.position_book import Books, PositionBook, Records
+from strategy.stop_guard import Mend, StopGuard
 from strategy.stop_management import Caretaker
 
 
@@ -81,21 +83,37 @@ class TradeDesk:
     Args:
         commission: account currency per lot and side.
         sends: False records what would be sent and sends nothing, closing orders included (paper).
+        symbols: on which decisions are made; trades on others are only brought to their end.
+        blocked: why nothing may be opened on a symbol now, or None; asked with an empty name about all.
 
     Attributes:
         state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
         paused: no entries until somebody resumes.
     """
 
-    def __init__(self, broker: Broker, gate: RiskGate, policy: ExitPolicy, ledger: Ledger, *, commission: float, sends: bool) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        gate: RiskGate,
+        policy: ExitPolicy,
+        ledger: Ledger,
+        *,
+        commission: float,
+        sends: bool,
+        symbols: Collection[str] = (),
+        blocked: Callable[[str], str | None] = lambda symbol: None,
+    ) -> None:
         self._broker = broker
         self._gate = gate
         self._policy = policy
         self._ledger = ledger
         self._commission = commission
         self._sends = sends
+        self._symbols = frozenset(symbols)
+        self._blocked = blocked
         self._book = PositionBook(broker, ledger, adopts=sends)
         self._caretaker = Caretaker(broker, policy, commission)
+        self._guard = StopGuard()
         self.state = TradingState.ACTIVE
         self.paused = False
         self._day_equity: tuple[datetime, float] | None = None
@@ -104,24 +122,71 @@ class TradeDesk:
     @property
     def trading(self) -> TradingState:
         """What the daemon may do now."""
-        return TradingState.REDUCING if self.paused and self.state is TradingState.ACTIVE else self.state
+        reducing = self.paused or self.blocked() is not None
+        return TradingState.REDUCING if reducing and self.state is TradingState.ACTIVE else self.state
+
+    def blocked(self, symbol: str = "") -> str | None:
+        """Why the terminal allows no entry now, on a symbol or at all; None where it does."""
+        return self._blocked(symbol)
 
     @property
     def open_trades(self) -> tuple[TradeEntry, ...]:
         """Trades that are open now, by ticket."""
         return self._book.open_trades
 
+    def unresolved(self, symbol: str) -> int:
+        """What is not known on a symbol; no entries until it is."""
+        return self._book.unresolved(symbol)
+
     # --- start and every pass ---------------------------------------------------------------
 
     def start(self, now: datetime) -> None:
         """Takes over where the journal and the broker's books stand."""
+        self._guard.take_over(self._ledger.open_trades())
         self._book.start(now)
-        self._note_equity(now)
+        try:
+            self._note_equity(now)
+        except RetryError as error:
+            logger.warning("the account cannot be read yet: {}", error)
 
     def settle(self, now: datetime) -> None:
         """Brings journal and broker together: unknown orders, closed positions, equity."""
         self._book.settle(now)
+        if self._sends:
+            self._protect(now)
         self._note_equity(now)
+
+    def _protect(self, now: datetime) -> None:
+        """Sets stops that the broker does not show, and closes what cannot be protected."""
+        for entry in self.open_trades:
+            position = self._book.held.get(entry.ticket)
+            if position is None or self._book.changing(entry.ticket):
+                continue
+            verdict = self._guard.verdict(entry, position, now)
+            if isinstance(verdict, Mend):
+                logger.warning("{}: position {}: {}: setting them", entry.symbol, entry.ticket, verdict.reason)
+                self._guard.answered(entry, self._mend(entry, position, verdict, now))
+            elif verdict is not None:
+                logger.error("{}: position {} cannot be protected: closing it", entry.symbol, entry.ticket)
+                self.close(entry, "unprotected", now)
+
+    def _mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> OrderResult:
+        intent = OrderIntent(
+            key=f"g{entry.ticket}-{int(now.timestamp() * 1_000):x}",
+            symbol=entry.symbol,
+            side=entry.side.opposite,
+            volume=position.volume,
+            price=0.0,
+            sl=mend.sl,
+            tp=mend.tp,
+            deviation=self._broker.deviation,
+            magic=self._broker.magic,
+            created=now,
+            purpose="stop",
+            position=entry.ticket,
+            reason=mend.reason,
+        )
+        return self._send(intent, now)
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and at the start of every trading day."""
@@ -146,6 +211,9 @@ class TradeDesk:
         earlier = self._ledger.intent_for_bar(decision.symbol, decision.bar_time)
         if earlier is not None:
             return DecisionOutcome(decision, "recovered", "an order for this bar had been made before a restart", earlier.key)
+        trouble = self.blocked(decision.symbol)
+        if trouble is not None:
+            return DecisionOutcome(decision, "denied", f"terminal: {trouble}")
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
             review = self._review(proposal, state)
@@ -235,7 +303,7 @@ class TradeDesk:
     def _send(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> OrderResult:
         """The one place that sends: on record before, followed up after."""
         self._ledger.record_intent(intent, bar_time, plan)
-        self._book.begin(intent, intent.created)
+        self._book.begin(intent)
         result = self._broker.send(intent)
         self._book.follow(intent, result)
         return result
@@ -243,10 +311,15 @@ class TradeDesk:
     # --- exits ------------------------------------------------------------------------------
 
     def manage(self, symbol: str, bars: Bars, now: datetime) -> None:
-        """Closes what has reached its time limit, and looks after the rest."""
+        """Closes what has reached its time limit, and looks after the rest.
+
+        Trades on symbols that nobody decides on any more are closed in time as well, counted in
+        these bars: a market that is closed does not use their time up.
+        """
         for entry in self.open_trades:
             held = int((bars.time > entry.bar_time.timestamp()).sum())
-            if entry.symbol == symbol and held >= self._policy.horizon:
+            left_over = bool(self._symbols) and entry.symbol not in self._symbols
+            if (entry.symbol == symbol or left_over) and held >= self._policy.horizon:
                 self.close(entry, "time", now)
             elif entry.symbol == symbol and self._policy.manages and self._sends:
                 self._tend(entry, bars, now)

@@ -76,6 +76,9 @@ class FakeBroker:
         self._may("account")
         return an_account(balance=self.balance, equity=self.balance)
 
+    def terminal_connected(self) -> bool:
+        return "terminal_connected" not in self.failing
+
     def spec(self, symbol: str) -> Any:
         self._may("spec")
         return replace(self.known_spec, name=symbol)
@@ -143,11 +146,11 @@ class FakeBroker:
             self.held[ticket] = replace(position, volume=position.volume - closed)
         return order
 
-    def open(self, side: Side = Side.LONG, volume: float = 0.5, comment: str = "", sl: float = 1.099) -> int:
+    def open(self, side: Side = Side.LONG, volume: float = 0.5, comment: str = "", sl: float = 1.099, tp: float = 1.102) -> int:
         """Opens a position of ours that no intent asked for."""
         ticket = next(self._tickets)
         opened = self.clock.now()
-        self.held[ticket] = Position(ticket, "EURUSD", side, volume, self.bid, sl, 1.102, opened, MAGIC, 0.0, 0.0, comment)
+        self.held[ticket] = Position(ticket, "EURUSD", side, volume, self.bid, sl, tp, opened, MAGIC, 0.0, 0.0, comment)
         self._book(ticket, self.held[ticket], "in", volume, self.bid, 0.0, "expert", comment)
         return ticket
 
@@ -156,7 +159,7 @@ class FakeBroker:
             price = self.bid if self.held[intent.position].side is Side.LONG else self.bid + SPREAD
             order = self.end(intent.position, "expert", price, volume, intent.key)
             return OrderResult(OrderState.FILLED, 10_009, "done", order, self.deals[-1].ticket, price, volume)
-        ticket = self.open(intent.side, volume, intent.key, intent.sl)
+        ticket = self.open(intent.side, volume, intent.key, intent.sl, intent.tp)
         state = OrderState.FILLED if volume == intent.volume else OrderState.PARTIAL
         return OrderResult(state, 10_009, "done", ticket, self.deals[-1].ticket, self.bid, volume)
 

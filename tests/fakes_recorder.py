@@ -95,6 +95,14 @@ class ListRecorder:
         found = (intent for key, (intent, _) in self.intents.items() if self.states[key][-1][1].state in UNRESOLVED)
         return tuple(sorted(found, key=lambda intent: (intent.created, intent.key)))
 
+    def given_up_orders(self, since: datetime) -> tuple[OrderIntent, ...]:
+        found = (i for key, (i, _) in self.intents.items() if self.states[key][-1][1].state is OrderState.NOT_SENT and i.created >= since)
+        return tuple(sorted(found, key=lambda intent: (intent.created, intent.key)))
+
+    def tickets_of_others(self, key: str, since: datetime) -> frozenset[int]:
+        others = (states for other, states in self.states.items() if other != key and self.intents[other][0].created >= since)
+        return frozenset(result.order for states in others for _, result in states if result.order)
+
     def unlogged_fills(self) -> tuple[tuple[OrderIntent, OrderResult], ...]:
         logged = {entry.order_key for entry in self.entries.values()}
         latest = ((intent, self.states[key][-1][1]) for key, (intent, _) in self.intents.items() if key not in logged)

@@ -129,6 +129,7 @@ def trade_order(ticket: int = 7, **changes: Any) -> SimpleNamespace:
         "volume_initial": 0.1,
         "magic": MAGIC,
         "comment": "",
+        "position_id": ticket,
         "time_setup_msc": SERVER_NOON * 1000,
     }
     return SimpleNamespace(**fields | changes)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -44,7 +45,7 @@ from utils.logs import configure
 from utils.model_history import complete_history
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
-from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, select_symbols
+from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
 from utils.trade_journal import TradeJournal
 
 INTERRUPTED = 130
@@ -122,7 +123,7 @@ class _Daemon:
     ) -> None:
         self.settings, self.options, self.terminal, self.stop = settings, options, terminal, stop
         wall = SystemClock()
-        self.symbols = select_symbols(terminal.client, settings.symbols.symbols)
+        self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
         self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
@@ -144,6 +145,8 @@ class _Daemon:
             self.journal,
             commission=settings.risk.commission_per_lot,
             sends=terminal.sends,
+            symbols=self.symbols,
+            blocked=terminal.blocked,
         )
         self.loop = self._loop(origin, policy, wall)
 
@@ -230,7 +233,7 @@ class _Daemon:
 
     def train(self, pick: Pick) -> tuple[JobRun, ...]:
         """Runs jobs one after the other; Ctrl-C ends the one in progress and starts no other."""
-        with _signals(self.stop, self.trainer):
+        with _signals(self.stop, self.trainer, self.terminal.interrupt):
             runs = [self.trainer.run_now(spec.name) for spec in pick(specs_of(self.settings, self.symbols))]
         return tuple(run for run in runs if run is not None)
 
@@ -240,13 +243,15 @@ class _Daemon:
             # Seconds of imports that nothing can interrupt: better now than in the middle of trading.
             import_module("strategy.learning.lstm_recipe").warm_up()
         for symbol in self.symbols:
-            bars = self.loader.history(symbol, self.settings.data.history_bars, minimum=self.settings.data.history_bars)
+            wanted = self.settings.data.history_bars
+            bars = patiently(partial(self.loader.history, symbol, wanted, minimum=wanted), self.terminal.tries)
             logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))
-        with _signals(self.stop, self.trainer) as interrupted:
+        with _signals(self.stop, self.trainer, self.terminal.interrupt) as interrupted:
             self.trainer.start()
             try:
                 summary = self.loop.run(self.stop)
             finally:
+                self.terminal.interrupt()  # a call that hangs must not keep the trainer
                 ended = self.trainer.stop()
         if not ended:
             logger.warning("the trainer is still busy; leaving it behind")
@@ -281,7 +286,7 @@ class _Daemon:
 
 
 @contextmanager
-def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.Event]:
+def _signals(stop: threading.Event, trainer: AutoTrainer, interrupt: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
     """Ctrl-C, Ctrl-Break and a polite kill end the run cleanly, also in the middle of a fit; yields whether one came."""
     interrupted = threading.Event()
     heard: SimpleQueue[int] = SimpleQueue()
@@ -291,6 +296,7 @@ def _signals(stop: threading.Event, trainer: AutoTrainer) -> Iterator[threading.
             interrupted.set()
             stop.set()
             trainer.cancel()
+            interrupt()
 
     def end(number: int, frame: FrameType | None) -> None:
         # An Event has a lock that the interrupted code may hold; this put alone is safe here.

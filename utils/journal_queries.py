@@ -60,6 +60,19 @@ class JournalReader:
         sql = "SELECT * FROM orders WHERE account = ? AND mode = ? AND state IN ('intended', 'unknown') ORDER BY created, key"
         return tuple(read_intent(row) for row in self._reading.rows(sql, self._scope))
 
+    def given_up_orders(self, since: datetime) -> tuple[OrderIntent, ...]:
+        """Orders made since an instant and taken as never sent, oldest first."""
+        sql = "SELECT * FROM orders WHERE account = ? AND mode = ? AND created >= ? AND state = 'not_sent' ORDER BY created, key"
+        return tuple(read_intent(row) for row in self._reading.rows(sql, (*self._scope, stamp(since))))
+
+    def tickets_of_others(self, key: str, since: datetime) -> frozenset[int]:
+        """Tickets that the venue gave to other orders made since an instant."""
+        sql = (
+            "SELECT DISTINCT s.order_ticket FROM orders AS o JOIN order_states AS s ON s.account = o.account AND s.mode = o.mode "
+            "AND s.key = o.key WHERE o.account = ? AND o.mode = ? AND o.created >= ? AND o.key != ? AND s.order_ticket != 0"
+        )
+        return frozenset(int(row[0]) for row in self._reading.rows(sql, (*self._scope, stamp(since), key)))
+
     def unlogged_fills(self) -> tuple[tuple[OrderIntent, OrderResult], ...]:
         """Entries that were filled and have no trade: a crash came between the two; oldest first."""
         sql = (

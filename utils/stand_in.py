@@ -17,7 +17,7 @@ from execution.simulated import SimulatedAccount, SimulatedMT5
 from execution.simulated.endless import MARKET_WATCH, EndlessMarket, EndlessTerminal
 from market_data.clock import BrokerTime
 from market_data.importers import read_market
-from utils.terminals import SYNTHETIC, spec_of
+from utils.simulation import SYNTHETIC, spec_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,85 +1,36 @@
-"""Opens the terminal that the settings mean, and what makes its time pass."""
+"""Opens the terminal that the settings mean."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
-from types import MappingProxyType
+from typing import TypeVar
 
 from loguru import logger
 
-from config.errors import HomeError, SettingsError, TerminalUnavailable
+from config.errors import InsufficientHistory, SettingsError, TerminalCallFailed, TerminalDisconnected, TerminalUnavailable
 from config.home import Home
 from config.settings import Settings
-from execution.mt5_client import MT5Client, official_module
+from execution.mt5_client import MT5Client
+from execution.official import official_module
 from execution.orders import Account
 from execution.paper import PaperTerminal
-from execution.simulated import BrokerTerms, SimulatedAccount, SimulatedMT5, default_spec
-from execution.terminal import Execution, ModuleTerminal, Request, Terminal
-from market_data.bars import Bars, Timeframe
-from market_data.clock import BrokerTime, Clock, SystemClock
-from market_data.importers import read_market
-from market_data.instruments import SymbolSpec
-from market_data.quotes import Quotes
-from market_data.synthetic import synthetic_bars
-from strategy.trading_loop import Market
+from execution.quote_watch import QuoteWatch
+from execution.terminal import Execution, ModuleTerminal, Terminal
+from market_data.clock import BrokerTime, SystemClock
+from utils.opened import OpenTerminal, RunOptions, client_of, in_worker, wait_in_slices
+from utils.simulated_terminal import open_simulated
+from utils.simulation import SYNTHETIC
+from utils.terminal_watch import TerminalWatch
 
-SYNTHETIC = "synthetic"
-SYNTHETIC_START = datetime(2024, 1, 1, 14, 20, tzinfo=UTC)
-"""After the default history the clock stands at the New York morning, when there is something to trade."""
-SYNTHETIC_BARS = 1_000_000
-"""M1 bars of a synthetic market beyond its history: 11 days at 60 times real speed."""
+__all__ = ["OpenTerminal", "PolledMarket", "RunOptions", "open_terminal", "origin_of", "patiently", "select_symbols"]
 
-SLICE = 0.5
-MOST_PAUSE = 30.0
-"""Seconds between two tries to reach a lost terminal, at most."""
+PATIENCE = 60
+"""Tries, one a second, for what a real terminal may still be loading after a symbol was selected."""
 
-TYPICAL_PRICE: Mapping[str, float] = MappingProxyType({"JPY": 150.0, "XAU": 2_000.0, "XAG": 25.0, "BTC": 60_000.0})
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line says beyond settings.
-
-    Attributes:
-        source: `synthetic`, or files as PATH or SYMBOL=PATH; for the simulated terminal.
-        replay: lockstep at full speed.
-        start: simulated instant at which the clock starts; None: after HISTORY_BARS.
-        bars: decided bars after which the run ends; None: no limit.
-        live: the second half of the double opt-in.
-    """
-
-    source: tuple[str, ...] = (SYNTHETIC,)
-    replay: bool = False
-    start: datetime | None = None
-    bars: int | None = None
-    live: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTerminal:
-    """A connected terminal with its clock.
-
-    Attributes:
-        account_name: how journal rows name the account.
-        mode: `simulated`, `paper` or `live`.
-        sends: whether orders are sent, to whatever fills them in this mode.
-        banner: one line that says what is at stake.
-    """
-
-    client: MT5Client
-    market: Market
-    clock: Clock
-    account: Account
-    account_name: str
-    mode: str
-    sends: bool
-    banner: str
-    close: Callable[[], None]
+T = TypeVar("T")
 
 
 def origin_of(settings: Settings, options: RunOptions) -> str:
@@ -96,119 +47,7 @@ def open_terminal(settings: Settings, options: RunOptions, home: Home) -> OpenTe
         TerminalUnavailable: the real terminal cannot be reached, or is not the one configured.
         SettingsError: live trading is asked for without all that it needs.
     """
-    return _open_real(settings, options, home) if settings.uses_mt5 else _open_simulated(settings, options, home)
-
-
-# --- simulated ------------------------------------------------------------------------------
-
-
-class SimulatedMarket:
-    """Plays the simulated market bar by bar, at a pace or as fast as the loop goes."""
-
-    def __init__(self, terminal: ModuleTerminal, seconds_per_bar: float) -> None:
-        self._terminal = terminal
-        self._seconds = seconds_per_bar
-
-    def advance(self, stop: threading.Event) -> bool:
-        """Waits one bar's share of real time, then opens the next bar."""
-        if self._seconds and wait_in_slices(stop, self._seconds):
-            return True
-        # Through the lock: the trainer reads history from its own thread.
-        return bool(self._terminal.call(Request("advance")).value)
-
-
-def _open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
-    _require_book(home)
-    feeds = _feeds(settings, options)
-    simulation = settings.simulation
-    specs = {symbol: spec_of(history, simulation.sim_currency) for symbol, history in feeds.items()}
-    module = SimulatedMT5(
-        feeds,
-        specs,
-        history_bars=settings.data.history_bars * _bars_per_bar(settings, feeds),
-        account=SimulatedAccount(
-            balance=simulation.sim_balance,
-            leverage=simulation.sim_leverage,
-            commission_per_lot=settings.risk.commission_per_lot,
-            slippage_points=simulation.sim_slippage_points,
-            currency=simulation.sim_currency,
-            hedging=simulation.sim_margin_mode == "hedging",
-            margin_call=simulation.sim_margin_call_percent,
-            stop_out=simulation.sim_stop_out_percent,
-        ),
-        terms=None if simulation.sim_swap else dict.fromkeys(feeds, BrokerTerms()),
-        broker_time=BrokerTime(settings.terminal.broker_time_zone),
-        book=home.book,
-        start=options.start,
-    )
-    terminal = ModuleTerminal(module)
-    client = _client(settings, terminal)
-    account = client.connect()
-    feed_seconds = _timeframe(next(iter(feeds.values()))).seconds
-    pace = 0.0 if options.replay else feed_seconds / simulation.speed
-    source = "synthetic prices" if options.source == (SYNTHETIC,) else f"prices from {', '.join(options.source)}"
-    speed = "full speed" if options.replay else f"{simulation.speed:g} times real speed"
-    return OpenTerminal(
-        client=client,
-        market=SimulatedMarket(terminal, pace),
-        clock=module.clock,
-        account=account,
-        account_name="simulated/1",
-        mode="simulated",
-        sends=True,
-        banner=f"SIMULATED: {source} at {speed}; no real order is ever sent",
-        close=module.close,
-    )
-
-
-def _require_book(home: Home) -> None:
-    """A new account would number its tickets from the start again, and the journal would take its trades for old ones."""
-    if home.journal.is_file() and not home.book.is_file():
-        raise HomeError(
-            f"{home.book.name} is missing from {home.path}, whose journal holds its account: "
-            "put it back, or start a new account with another --home DIR"
-        )
-
-
-def _feeds(settings: Settings, options: RunOptions) -> Mapping[str, Bars | Quotes]:
-    if options.source != (SYNTHETIC,):
-        return read_market(list(options.source), list(settings.symbols.symbols))
-    simulation = settings.simulation
-    count = settings.data.history_bars * Timeframe[settings.symbols.timeframe].seconds // 60 + SYNTHETIC_BARS
-    return {
-        symbol: synthetic_bars(
-            default_spec(symbol),
-            start=SYNTHETIC_START,
-            count=count,
-            seed=simulation.synthetic_seed,
-            edge=simulation.synthetic_edge,
-            price=next((price for code, price in TYPICAL_PRICE.items() if code in symbol), 1.1),
-        )
-        for symbol in settings.symbols.symbols
-    }
-
-
-def spec_of(history: Bars | Quotes, currency: str) -> SymbolSpec:
-    """The symbol as a broker would describe it; gold with three decimals is told by its prices."""
-    spec = default_spec(history.symbol, currency=currency)
-    newest = (history.bid if isinstance(history, Quotes) else history.close)[-1_000:]
-    fits = bool((abs(newest * 10**spec.digits - (newest * 10**spec.digits).round()) < 1e-3).all())
-    return spec if fits else default_spec(history.symbol, digits=spec.digits + 1, currency=currency)
-
-
-def _timeframe(history: Bars | Quotes) -> Timeframe:
-    """The bars that a history is played in."""
-    return Timeframe.M1 if isinstance(history, Quotes) else history.timeframe
-
-
-def _bars_per_bar(settings: Settings, feeds: Mapping[str, Bars | Quotes]) -> int:
-    """Feed bars in one decision bar."""
-    wanted = Timeframe[settings.symbols.timeframe].seconds
-    for symbol, history in feeds.items():
-        made = _timeframe(history)
-        if wanted % made.seconds:
-            raise SettingsError(f"{symbol}: a {made.name} file cannot make {settings.symbols.timeframe} bars; set TIMEFRAME")
-    return wanted // min(_timeframe(history).seconds for history in feeds.values())
+    return _open_real(settings, options, home) if settings.uses_mt5 else open_simulated(settings, options, home)
 
 
 # --- real -----------------------------------------------------------------------------------
@@ -219,58 +58,63 @@ class PolledMarket:
 
     Args:
         seconds: between two looks.
-        connected: whether the terminal answers and reaches its server.
-        connect: connects again; raises TerminalUnavailable where that is not possible now.
+        watch: looks at the terminal, and connects it again where it is lost.
     """
 
-    def __init__(self, seconds: float, connected: Callable[[], bool], connect: Callable[[], object]) -> None:
+    def __init__(self, seconds: float, watch: TerminalWatch) -> None:
         self._seconds = seconds
-        self._connected = connected
-        self._connect = connect
-        self._pause = seconds
+        self._watch = watch
 
     def advance(self, stop: threading.Event) -> bool:
-        """Waits; there is always a next event. A lost terminal is asked for less and less often."""
-        wait_in_slices(stop, self._pause)
-        if stop.is_set() or self._connected():
-            self._pause = self._seconds
-            return True
-        try:
-            self._connect()
-        except TerminalUnavailable as error:
-            self._pause = min(2 * self._pause, MOST_PAUSE)
-            logger.warning("the terminal is gone: {}; next try in {:.1f} s", error, self._pause)
-        else:
-            self._pause = self._seconds
-            logger.info("the terminal answers again")
+        """Waits; there is always a next event."""
+        if not wait_in_slices(stop, self._seconds):
+            self._watch.look()
         return True
 
 
-def wait_in_slices(stop: threading.Event, seconds: float) -> bool:
-    """Waits, and lets a signal be handled at least twice a second: on Windows it cannot end a longer wait.
-
-    Returns:
-        Whether `stop` was set.
-    """
-    for _ in range(int(seconds / SLICE)):
-        if stop.wait(SLICE):
-            return True
-    return stop.wait(seconds % SLICE)
-
-
 def _open_real(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
-    chosen, real = settings.terminal, ModuleTerminal(official_module())
-    if chosen.trade_mode == "live":
-        return _connected(settings, options, _client(settings, real))
-    with ExitStack() as opened:
-        paper = _paper(settings, real, home)
-        opened.callback(paper.close)
-        terminal = _connected(settings, options, _client(settings, paper))
-        opened.callback(terminal.close)
-        return replace(terminal, close=opened.pop_all().close)
+    chosen = settings.terminal
+    with ExitStack() as undo:
+        terminal, interrupt = _official(settings, undo)
+        if chosen.trade_mode == "paper":
+            terminal = _paper(settings, terminal, home)
+            undo.callback(terminal.close)
+        client = client_of(settings, terminal)
+        connect = _connector(settings, client)
+        account = connect()
+        undo.callback(client.close)
+        _require_bars(settings, client)
+        live = _may_trade(settings, options, account)
+        quotes = QuoteWatch(BrokerTime(chosen.broker_time_zone), SystemClock(), chosen.max_quote_age_seconds)
+        watch = TerminalWatch(client, connect, SystemClock(), quotes)
+        what = "LIVE: orders are sent" if live else "DRY RUN: real quotes, orders fill on paper, nothing is sent"
+        return OpenTerminal(
+            client=client,
+            market=PolledMarket(chosen.poll_seconds, watch),
+            clock=SystemClock(),
+            account=account,
+            account_name=f"mt5:{account.server}/{account.login}",
+            mode="live" if live else "paper",
+            sends=True,
+            banner=f"{what}; account {account.login} at {account.server}",
+            close=undo.pop_all().close,
+            blocked=watch.blocked,
+            interrupt=interrupt,
+            tries=PATIENCE,
+        )
+
+
+def _official(settings: Settings, undo: ExitStack) -> tuple[Terminal, Callable[[], None]]:
+    """The official module, in this process or in a worker; and what cuts its calls short."""
+    if settings.terminal.terminal_isolation == "inprocess":
+        return ModuleTerminal(official_module()), lambda: None
+    far = in_worker(official_module, settings)
+    undo.callback(far.close)
+    return far, far.interrupt
 
 
 def _paper(settings: Settings, real: Terminal, home: Home) -> PaperTerminal:
+    """The terminal that fills orders on paper, over the real one whose prices it uses."""
     clock, rule = SystemClock(), BrokerTime(settings.terminal.broker_time_zone)
     return PaperTerminal(
         real,
@@ -281,28 +125,27 @@ def _paper(settings: Settings, real: Terminal, home: Home) -> PaperTerminal:
     )
 
 
-def _connected(settings: Settings, options: RunOptions, client: MT5Client) -> OpenTerminal:
-    """A real terminal, or a paper one over it, that is logged in to the account that was meant."""
+def _connector(settings: Settings, client: MT5Client) -> Callable[[], Account]:
     chosen = settings.terminal
-    password = chosen.mt5_password.get_secret_value() if chosen.mt5_password is not None else None
-    path = str(chosen.mt5_path) if chosen.mt5_path is not None else None
-    connect = partial(
-        client.connect, login=chosen.mt5_login, password=password, server=chosen.mt5_server, path=path, timeout_ms=chosen.mt5_timeout_ms
+    return partial(
+        client.connect,
+        login=chosen.mt5_login,
+        password=chosen.mt5_password.get_secret_value() if chosen.mt5_password is not None else None,
+        server=chosen.mt5_server,
+        path=str(chosen.mt5_path) if chosen.mt5_path is not None else None,
+        timeout_ms=chosen.mt5_timeout_ms,
     )
-    account = connect()
-    live = _may_trade(settings, options, account)
-    what = "LIVE: orders are sent" if live else "DRY RUN: real quotes, fills on paper, nothing is sent"
-    return OpenTerminal(
-        client=client,
-        market=PolledMarket(chosen.poll_seconds, client.terminal_connected, connect),
-        clock=SystemClock(),
-        account=account,
-        account_name=f"mt5:{account.server}/{account.login}",
-        mode="live" if live else "paper",
-        sends=True,
-        banner=f"{what}; account {account.login} at {account.server}",
-        close=client.close,
-    )
+
+
+def _require_bars(settings: Settings, client: MT5Client) -> None:
+    """The terminal refuses calls that ask for as many bars as its charts may hold."""
+    limit = client.max_bars()
+    for name, wanted in (("HISTORY_BARS", settings.data.history_bars), ("CHUNK_BARS", settings.data.chunk_bars)):
+        if wanted >= limit:
+            raise SettingsError(
+                f"{name}={wanted}, but the terminal keeps {limit} bars: raise Tools > Options > Charts > Max bars in chart, "
+                f"restart the terminal, or lower {name}"
+            )
 
 
 def _may_trade(settings: Settings, options: RunOptions, account: Account) -> bool:
@@ -319,21 +162,50 @@ def _may_trade(settings: Settings, options: RunOptions, account: Account) -> boo
     return True
 
 
-def _client(settings: Settings, terminal: Terminal) -> MT5Client:
-    chosen = settings.terminal
-    return MT5Client(terminal, broker_time=BrokerTime(chosen.broker_time_zone), magic=chosen.magic, deviation=chosen.deviation)
+# --- both -----------------------------------------------------------------------------------
 
 
-def select_symbols(client: MT5Client, symbols: Sequence[str]) -> tuple[str, ...]:
-    """Selects every symbol; the names are the broker's own, suffix included.
+def patiently(ask: Callable[[], T], tries: int, wait: Callable[[float], object] | None = None) -> T:
+    """Asks again for what a terminal may still be loading, once a second.
+
+    Args:
+        ask: the question.
+        tries: how often, at most.
+        wait: lets seconds pass; None: waits.
 
     Raises:
+        TerminalDisconnected: at once.
+        ScalperError: the error of the last try.
+    """
+    pause = wait or threading.Event().wait
+    for _ in range(tries - 1):
+        try:
+            return ask()
+        except TerminalDisconnected:
+            raise
+        except (InsufficientHistory, TerminalCallFailed, TerminalUnavailable) as error:
+            logger.info("the terminal is still loading: {}", error)
+            pause(1.0)
+    return ask()
+
+
+def select_symbols(client: MT5Client, symbols: Sequence[str], tries: int = 1) -> tuple[str, ...]:
+    """Selects every symbol; the names are the broker's own, suffix included.
+
+    Args:
+        client: of the terminal.
+        symbols: as the settings name them.
+        tries: a symbol that was just selected may have no tick value yet.
+
+    Raises:
+        SettingsError: a name that the broker does not have, or that could be several.
         TerminalUnavailable: a specification that nobody could trade on.
     """
-    names = []
-    for symbol in symbols:
-        spec = client.select(symbol)
-        if spec.problems():
-            raise TerminalUnavailable(f"{spec.name}: the broker's specification is impossible: {'; '.join(spec.problems())}")
-        names.append(spec.name)
-    return tuple(names)
+    return tuple(patiently(partial(_selected, client, symbol), tries) for symbol in symbols)
+
+
+def _selected(client: MT5Client, symbol: str) -> str:
+    spec = client.select(symbol)
+    if spec.problems():
+        raise TerminalUnavailable(f"{spec.name}: the broker's specification is impossible: {'; '.join(spec.problems())}")
+    return spec.name

@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.tree import PACKAGES, ROOT, Module, imported_modules, shipped
 
 DOORS = {
-    "MetaTrader5": {"execution.mt5_client"},
+    "MetaTrader5": {"execution.official"},
     "torch": {
         "strategy.lstm_model",
         "strategy.lstm_predictor",

@@ -126,6 +126,26 @@ class RecorderContract:
         recorder.log_entry(an_entry(11))
         assert recorder.unlogged_fills() == ()
 
+    def test_what_was_given_up_is_told_until_it_turns_up(self, recorder):
+        for key, minutes in (("k1", 0), ("k2", 1), ("k3", 2)):
+            recorder.record_intent(an_intent(key, START + minutes * MINUTE), START)
+        for key in ("k1", "k2"):
+            recorder.record_order(key, OrderResult(OrderState.NOT_SENT, 0, "no trace"))
+        assert [intent.key for intent in recorder.given_up_orders(START)] == ["k1", "k2"]
+        assert [intent.key for intent in recorder.given_up_orders(START + MINUTE)] == ["k2"]
+        recorder.record_order("k2", FILLED)
+        assert recorder.given_up_orders(START + MINUTE) == ()
+
+    def test_tickets_of_other_orders_are_those_of_every_state_they_had(self, recorder):
+        for key, minutes in (("old", -9), ("k1", 0), ("k2", 1)):
+            recorder.record_intent(an_intent(key, START + minutes * MINUTE), START)
+        recorder.record_order("old", replace(FILLED, order=5))
+        recorder.record_order("k1", replace(UNKNOWN, order=6))
+        recorder.record_order("k1", replace(FILLED, order=7))
+        recorder.record_order("k2", replace(FILLED, order=8))
+        assert recorder.tickets_of_others("k2", START) == {6, 7}
+        assert recorder.tickets_of_others("k1", START - 9 * MINUTE) == {5, 8}
+
     def test_an_order_of_the_venue_is_known_by_its_ticket(self, recorder):
         recorder.record_intent(an_intent(), START)
         recorder.record_intent(an_intent("k2"), START)

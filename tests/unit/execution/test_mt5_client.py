@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from config.errors import DataError, OutcomeUnknown, SettingsError, TerminalCallFailed, TerminalDisconnected, TerminalUnavailable
-from execution.mt5_client import MT5Client, official_module
+from config.errors import DataError, OutcomeUnknown, SettingsError, TerminalCallFailed, TerminalDisconnected
+from execution.mt5_client import MT5Client
 from execution.orders import OrderState, Side
 from execution.retcodes import RETCODES
-from execution.terminal import DISCONNECTED_CODES, Execution, ModuleTerminal
+from execution.terminal import DISCONNECTED_CODES
 from market_data.bars import RATES_DTYPE, Timeframe
 from market_data.clock import BrokerTime
 from tests.fakes_terminal import (
@@ -42,58 +41,6 @@ def ready(**values):
     """A terminal with a symbol and whatever else is given, and its client."""
     terminal = ScriptedTerminal(**{"symbol_info": symbol_info()} | values)
     return terminal, client_of(terminal)
-
-
-# connect
-
-
-CREDENTIALS = {"login": 1001, "password": "p", "server": "Broker-Demo", "path": "C:/t/terminal64.exe", "timeout_ms": 5000}
-
-
-def test_connect_passes_the_credentials_and_returns_the_account():
-    terminal = ScriptedTerminal(initialize=True, account_info=account_info())
-    account = client_of(terminal).connect(**CREDENTIALS)
-    request = terminal.asked("initialize")[0]
-    assert request.args == ("C:/t/terminal64.exe",)
-    assert dict(request.kwargs) == {"login": 1001, "password": "p", "server": "Broker-Demo", "timeout": 5000}
-    assert (account.login, account.server, account.equity) == (1001, "Broker-Demo", 10_000.0)
-
-
-def test_connect_without_credentials_passes_none():
-    terminal = ScriptedTerminal(initialize=True, account_info=account_info())
-    client_of(terminal).connect()
-    assert terminal.requests[0].args == ()
-    assert dict(terminal.requests[0].kwargs) == {}
-
-
-@pytest.mark.parametrize("found", [{"login": 2002}, {"server": "Other-Live"}])
-def test_connect_refuses_another_account_and_names_both(found):
-    terminal = ScriptedTerminal(initialize=True, account_info=account_info(**found), shutdown=True)
-    with pytest.raises(TerminalUnavailable) as error:
-        client_of(terminal).connect(**CREDENTIALS)
-    for fact in ("1001", "Broker-Demo", *map(str, found.values())):
-        assert fact in str(error.value)
-    assert terminal.asked("shutdown")
-
-
-@pytest.mark.parametrize("code", [-6, -10003, -10005])
-def test_connect_failure_is_terminal_unavailable_with_the_remedy(code):
-    terminal = ScriptedTerminal().fail("initialize", code, "no", value=False)
-    with pytest.raises(TerminalUnavailable, match=str(code)) as error:
-        client_of(terminal).connect(**CREDENTIALS)
-    assert "'p'" not in str(error.value)
-
-
-def test_connect_fails_where_the_account_cannot_be_read():
-    with pytest.raises(TerminalUnavailable):
-        client_of(ScriptedTerminal(initialize=True).fail("account_info", -10004)).connect()
-
-
-def test_terminal_connected_tells_server_loss_and_pipe_loss():
-    up, down = SimpleNamespace(connected=True), SimpleNamespace(connected=False)
-    terminal = ScriptedTerminal().on("terminal_info", up).on("terminal_info", down).fail("terminal_info", -10004)
-    client = client_of(terminal)
-    assert [client.terminal_connected() for _ in range(3)] == [True, False, False]
 
 
 @pytest.mark.parametrize("forbidden", ["trade_allowed", "trade_expert"])
@@ -572,6 +519,14 @@ def test_another_order_is_never_taken_for_ours(other):
     assert client.find(intent()) is None
 
 
+def test_a_close_whose_comment_is_lost_is_not_taken_for_an_entry():
+    """It has the side, the volume and the time of an entry; the position that it closed tells."""
+    closing = trade_order(9, position_id=7)
+    _, client = books(past=(closing,), deals=(trade_deal(11, order=9),))
+    assert client.find(intent(), known={7}) is None
+    assert client.find(intent(position=7)).order == 9
+
+
 def test_an_order_that_is_accounted_for_is_not_matched():
     _, client = books(positions=(trade_position(7),))
     assert client.find(intent(), known={7}) is None
@@ -632,24 +587,3 @@ def test_find_raises_where_the_terminal_does_not_answer():
     client = client_of(ScriptedTerminal().fail("positions_get", -10004))
     with pytest.raises(TerminalDisconnected):
         client.find(intent())
-
-
-# the official module
-
-
-def test_a_missing_module_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "MetaTrader5", None)
-    with pytest.raises(TerminalUnavailable, match="Windows"):
-        official_module()
-
-
-def test_a_module_with_other_constants_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "MetaTrader5", SimpleNamespace(ORDER_TYPE_BUY=5))
-    with pytest.raises(TerminalUnavailable, match="ORDER_TYPE_BUY"):
-        official_module()
-
-
-def test_the_module_is_taken_where_its_constants_agree(monkeypatch):
-    module = SimpleNamespace(ORDER_TYPE_BUY=Execution.ORDER_TYPE_BUY, last_error=lambda: (1, "Success"), positions_get=lambda: ())
-    monkeypatch.setitem(sys.modules, "MetaTrader5", module)
-    assert client_of(ModuleTerminal(official_module())).positions() == ()

@@ -11,7 +11,7 @@ from execution.orders import OrderState, Side
 from execution.risk import RiskGate
 from execution.translate import deal_from
 from market_data.clock import ManualClock
-from strategy.position_book import GIVE_UP
+from strategy.order_search import GIVE_UP
 from strategy.stop_management import closed_bar, obstacle, partial_lots
 from strategy.trade_desk import TradeDesk
 from tests.fakes_daemon import FEE, MINUTE, MONDAY, SPREAD, FakeBroker, a_decision, bars_until
@@ -269,6 +269,7 @@ class TestParts:
         case = Case(PART, side)
         case.broker.answers.append("lost")
         case.bar(1.2)
+        case.bar(1.2)  # the first look
         case.clock.set(case.clock.now() + GIVE_UP)
         case.bar(1.2)
         assert [case.state(intent) for intent in case.sent("partial")] == [OrderState.NOT_SENT, OrderState.FILLED]

@@ -14,7 +14,7 @@ from execution.risk import RiskGate, TradingState
 from execution.terminal import ModuleTerminal
 from execution.translate import OrderCheck
 from market_data.clock import ManualClock
-from strategy.position_book import GIVE_UP
+from strategy.order_search import GIVE_UP
 from strategy.trade_desk import TradeDesk
 from tests.fakes_daemon import FEE, MINUTE, MONDAY, SPREAD, FakeBroker, a_decision, bars_until
 from tests.fakes_recorder import ListRecorder
@@ -27,15 +27,15 @@ POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
 class Case:
     """A desk, its broker, its ledger and the clock that all of them read."""
 
-    def __init__(self, start=MONDAY, sends=True, **risk):
+    def __init__(self, start=MONDAY, sends=True, symbols=("EURUSD",), **risk):
         self.clock = ManualClock(start)
         self.broker, self.ledger = FakeBroker(self.clock), ListRecorder(self.clock)
-        self.risk, self.sends = RiskSettings(**{"cooldown_bars": 0, **risk}), sends
+        self.risk, self.sends, self.symbols = RiskSettings(**{"cooldown_bars": 0, **risk}), sends, symbols
         self.desk = self.restart()
 
     def restart(self):
         """A new desk over the same broker and journal: what a crash leaves."""
-        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends)
+        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends, symbols=self.symbols)
         self.desk.start(self.clock.now())
         return self.desk
 
@@ -217,6 +217,7 @@ class TestUnknownOutcomes:
     def test_an_order_without_a_trace_is_given_up_by_the_clock(self, case):
         case.broker.answers.append("lost")
         key = case.enter().order_key
+        case.pass_time(timedelta(0))
         case.pass_time(GIVE_UP - timedelta(seconds=1))
         assert case.states(key)[-1] is OrderState.UNKNOWN
         case.pass_time(timedelta(seconds=1))
@@ -414,6 +415,22 @@ class TestExits:
         case.pass_time()
         case.manage()
         assert case.closed.exit.reason == "time"
+
+    @pytest.mark.parametrize(("symbols", "closed"), [(("EURUSD",), True), (("EURUSD", "GBPUSD"), False)])
+    def test_a_trade_on_a_symbol_that_is_no_longer_traded_ends_in_time_too(self, symbols, closed):
+        """One that is still decided on waits for its own bars."""
+        case = Case(symbols=symbols)
+        ticket = case.broker.open()
+        case.broker.held[ticket] = replace(case.broker.held[ticket], symbol="GBPUSD")
+        case.restart()
+        for _ in range(POLICY.horizon - 1):
+            case.pass_time()
+            case.manage()
+        assert not case.broker.sent
+        for _ in range(2):
+            case.pass_time()
+            case.manage()
+        assert [intent.symbol for intent in case.broker.sent] == ["GBPUSD"] * closed
 
     def test_a_position_that_is_gone_is_not_closed_again(self, case):
         case.enter()

@@ -3,20 +3,24 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Timer
+from types import SimpleNamespace
 
 import pytest
 
-from config.errors import HomeError, SettingsError, TerminalUnavailable
+from config.errors import HomeError, InsufficientHistory, SettingsError, TerminalCallFailed, TerminalDisconnected, TerminalUnavailable
 from config.home import open_home
 from config.loading import load_settings
+from execution.channel import Deadlines
 from execution.orders import OrderState
 from execution.simulated import SimulatedAccount
+from execution.terminal import Request
 from execution.translate import spec_from
 from tests.fakes_paper import LookOnly
 from tests.fakes_simulated import flat, make_bars, make_terminal
 from tests.fakes_terminal import ScriptedTerminal, account_info, intent, symbol_info
-from utils import terminals
-from utils.terminals import PolledMarket, RunOptions, open_terminal, origin_of, select_symbols, wait_in_slices
+from utils import opened, simulation, terminals
+from utils.opened import wait_in_slices
+from utils.terminals import PolledMarket, RunOptions, open_terminal, origin_of, patiently, select_symbols
 
 ABSENT = Path("no such folder") / ".env"
 
@@ -40,7 +44,7 @@ class TestOrigin:
 class TestSimulated:
     @pytest.fixture
     def opened(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+        monkeypatch.setattr(simulation, "SYNTHETIC_BARS", 5)
         opened = []
 
         def make(**options):
@@ -51,6 +55,10 @@ class TestSimulated:
         yield make
         for terminal in opened:
             terminal.close()
+
+    def test_it_cannot_be_live(self, opened):
+        with pytest.raises(SettingsError, match="--live with the simulated terminal"):
+            opened(live=True)
 
     def test_it_says_that_no_real_order_is_sent(self, opened):
         terminal = opened(replay=True)
@@ -84,7 +92,7 @@ class TestSimulated:
             opened(replay=True)
 
     def test_a_stop_is_heard_before_the_next_bar(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+        monkeypatch.setattr(simulation, "SYNTHETIC_BARS", 5)
         terminal = open_terminal(settings_of(speed=0.01), RunOptions(), open_home(tmp_path / "home", "synthetic"))
         before, stop = terminal.clock.now(), Event()
         stop.set()
@@ -98,7 +106,7 @@ class TestReal:
 
     @pytest.fixture
     def script(self, monkeypatch):
-        scripted = ScriptedTerminal(initialize=True, shutdown=True)
+        scripted = ScriptedTerminal(initialize=True, shutdown=True, terminal_info=SimpleNamespace(maxbars=100_000, connected=True))
         monkeypatch.setattr(terminals, "official_module", lambda: None)
         monkeypatch.setattr(terminals, "ModuleTerminal", lambda module: scripted)
         return scripted
@@ -128,6 +136,37 @@ class TestReal:
 
     def test_the_password_is_in_no_text(self, script, tmp_path):
         assert "secret" not in repr(self.open(script, tmp_path, RunOptions(live=True), trade_mode="live"))
+
+    def test_history_must_fit_into_the_terminals_charts(self, script, tmp_path):
+        with pytest.raises(
+            SettingsError,
+            match="HISTORY_BARS=100000, but the terminal keeps 100000 bars: raise Tools > Options > Charts > Max bars in chart",
+        ):
+            self.open(script, tmp_path, history_bars=100_000)
+        with pytest.raises(SettingsError, match="CHUNK_BARS=50000"):
+            script.on("terminal_info", SimpleNamespace(maxbars=50_000))
+            script.call(Request("terminal_info"))
+            self.open(script, tmp_path, chunk_bars=50_000)
+
+    def test_what_was_connected_is_let_go_where_the_rest_fails(self, script, tmp_path):
+        with pytest.raises(SettingsError):
+            self.open(script, tmp_path, RunOptions(live=True))
+        assert script.requests[-1].function == "shutdown"
+
+    def test_a_worker_gets_the_deadlines_of_the_settings(self, script, tmp_path, monkeypatch):
+        asked = []
+        far = SimpleNamespace(call=script.call, close=lambda: asked.append("closed"), interrupt=lambda: asked.append("interrupted"))
+        monkeypatch.setattr(opened, "worker_terminal", lambda make, deadlines, also: asked.append((make, deadlines)) or far)
+        times = {"terminal_call_seconds": 2, "terminal_history_seconds": 3, "terminal_order_seconds": 4, "mt5_timeout_ms": 5_000}
+        terminal = self.open(script, tmp_path, terminal_isolation="process", **times)
+        assert asked == [(terminals.official_module, Deadlines(call=2, history=3, order=4, connect=7))]
+        terminal.interrupt()
+        terminal.close()
+        assert asked[1:] == ["interrupted", "closed"]
+
+    def test_a_worker_that_does_not_start_is_an_unreachable_terminal(self, tmp_path):
+        with pytest.raises(TerminalUnavailable, match="not installed"):
+            open_terminal(mt5(terminal_isolation="process"), RunOptions(), open_home(tmp_path, "mt5:Broker-Demo/42"))
 
 
 class TestPaper:
@@ -177,32 +216,49 @@ class TestPaper:
 
 
 class TestPolledMarket:
-    def test_a_lost_terminal_is_connected_again(self):
-        calls = []
-        market = PolledMarket(0.0, lambda: False, lambda: calls.append("connect"))
-        assert market.advance(Event())
-        assert calls == ["connect"]
-
-    def test_a_terminal_that_answers_is_left_alone(self):
-        market = PolledMarket(0.0, lambda: True, lambda: pytest.fail("connected again"))
-        assert market.advance(Event())
-
-    def test_the_tries_become_rarer_and_the_pace_returns(self, monkeypatch):
-        waited, answers = [], iter([False] * 8 + [True] * 2)
-        monkeypatch.setattr(terminals, "wait_in_slices", lambda stop, seconds: waited.append(seconds))
-
-        def connect():
-            raise TerminalUnavailable("closed")
-
-        market = PolledMarket(0.5, lambda: next(answers), connect)
-        for _ in range(10):
-            assert market.advance(Event())
-        assert waited == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 0.5]
+    def test_the_terminal_is_looked_at_before_every_pass(self):
+        looks = []
+        assert PolledMarket(0.0, SimpleNamespace(look=lambda: looks.append(1))).advance(Event())
+        assert looks == [1]
 
     def test_a_stop_is_not_answered_with_a_connection(self):
         stop = Event()
         stop.set()
-        assert PolledMarket(9.0, lambda: pytest.fail("asked"), lambda: pytest.fail("connected")).advance(stop)
+        assert PolledMarket(9.0, SimpleNamespace(look=lambda: pytest.fail("looked"))).advance(stop)
+
+
+class TestPatience:
+    def test_what_is_still_loading_is_asked_for_again(self):
+        answers, waited = iter([InsufficientHistory("EURUSD", 5, 9), TerminalCallFailed("f", -1, ""), "bars"]), []
+
+        def ask():
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        assert patiently(ask, 3, waited.append) == "bars"
+        assert waited == [1.0, 1.0]
+
+    @pytest.mark.parametrize(
+        ("error", "asked"),
+        [(InsufficientHistory("EURUSD", 5, 9), 4), (TerminalDisconnected("f", -10004, ""), 1), (SettingsError("no such symbol"), 1)],
+    )
+    def test_it_ends_and_does_not_wait_for_what_waiting_cannot_mend(self, error, asked):
+        tries = []
+
+        def ask():
+            tries.append(1)
+            raise error
+
+        with pytest.raises(type(error)):
+            patiently(ask, 4, lambda seconds: None)
+        assert len(tries) == asked
+
+    def test_a_symbol_that_is_still_loading_is_selected_again(self):
+        infos = iter([symbol_info(trade_tick_size=0.0), symbol_info()])
+        client = SimpleNamespace(select=lambda symbol: spec_from(next(infos)))
+        assert select_symbols(client, ("EURUSD",), tries=2) == ("EURUSD",)
 
 
 class TestWaiting:

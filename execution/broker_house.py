@@ -1,0 +1,139 @@
+"""Inside the process of a simulated broker: the listener, its door and its clients."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
+from typing import Any
+
+from config.errors import ScalperError
+from execution.channel import Hosted, Line, answer_all, await_data
+from execution.wire import encode
+from market_data.clock import SystemClock
+
+LOOPBACK = "127.0.0.1"
+KNOCK_SECONDS = 5.0
+
+CLOSE = "close_broker"
+"""A request that ends the broker's process."""
+
+Address = tuple[str, int]
+
+_STRANGER = (AssertionError, AuthenticationError, EOFError, OSError, ValueError)
+"""How the handshake fails with a listener or client that is none of ours."""
+
+
+def deafen() -> None:
+    """Ctrl-C reaches every process of a console; this one ends when its owner says so."""
+    for name in ("SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def keep_house(make: Callable[[], Any], key: bytes, announce: Line, also: frozenset[str], linger_seconds: float) -> None:
+    """The broker's process, from start to end.
+
+    Args:
+        make: makes the simulated terminal.
+        key: what a client must know.
+        announce: told where the broker listens, or why it cannot start.
+        also: functions beyond the official module's that clients may call.
+        linger_seconds: without a client for so long, it ends.
+    """
+    deafen()
+    _let_go_of_the_console()
+    try:
+        module = make()
+    except ScalperError as error:
+        announce.send_bytes(encode(("raised", type(error).__name__, str(error))))
+        return
+    ended = threading.Event()
+    module.close_broker = ended.set
+    house = _House(Hosted.of(module, {"advance", CLOSE, *also}), key, ended)
+    with Listener((LOOPBACK, 0), family="AF_INET", backlog=8) as listener:
+        threading.Thread(target=house.let_in, args=(listener,), name="doorman", daemon=True).start()
+        announce.send_bytes(encode(("listens", *listener.address)))
+        announce.close()
+        house.stay(linger_seconds)
+    module.close()
+
+
+def _let_go_of_the_console() -> None:
+    """Whoever reads the daemon's output to its end must not wait for the broker's."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
+
+
+class _House:
+    """Who is in, and when the last one left."""
+
+    def __init__(self, hosted: Hosted, key: bytes, ended: threading.Event) -> None:
+        self._hosted = hosted
+        self._key = key
+        self._ended = ended
+        self._clock = SystemClock()
+        self._lock = threading.Lock()
+        self._guests = 0
+        self._empty_since = self._clock.monotonic()
+
+    def stay(self, linger_seconds: float) -> None:
+        """Until somebody ends it, or nobody comes any more."""
+        while not self._ended.wait(0.5):
+            with self._lock:
+                if not self._guests and self._clock.monotonic() - self._empty_since > linger_seconds:
+                    return
+
+    def let_in(self, listener: Listener) -> None:
+        """One thread for each client: one that knocks and says nothing keeps nobody else waiting."""
+        while True:
+            try:
+                guest = listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._serve, args=(guest,), name="client", daemon=True).start()
+
+    def _serve(self, guest: Connection) -> None:
+        with guest:
+            if not _knows(guest, self._key):
+                return
+            self._count(1)
+            answer_all(guest, self._hosted)
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._guests += change
+            self._empty_since = self._clock.monotonic()
+
+
+def _knows(guest: Connection, key: bytes) -> bool:
+    """Both sides prove the key to each other, in the order in which `dial` does."""
+    try:
+        deliver_challenge(guest, key)
+        answer_challenge(guest, key)
+    except _STRANGER:
+        return False
+    return True
+
+
+def dial(address: Address, key: bytes) -> Line:
+    """A connection on which both sides have proved the key.
+
+    Raises:
+        OSError: nobody listens, or it is somebody else.
+    """
+    connection = Client(address, family="AF_INET")
+    try:
+        await_data(connection, KNOCK_SECONDS, lambda: False, "the listener")
+        answer_challenge(connection, key)
+        deliver_challenge(connection, key)
+    except _STRANGER as error:
+        connection.close()
+        raise ConnectionError(f"the listener at {address[0]}:{address[1]} is not this broker: {error}") from error
+    return connection

@@ -1,0 +1,142 @@
+"""The simulated terminal, opened: where it lives, and what makes its time pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from loguru import logger
+
+from config.errors import HomeError, SettingsError
+from config.home import Home
+from config.settings import Settings
+from execution.far_terminal import FarTerminal
+from execution.terminal import ModuleTerminal, Request, Terminal
+from market_data.clock import Clock, SystemClock
+from utils.opened import SLICE, OpenTerminal, RunOptions, client_of, deadlines_of, in_worker, wait_in_slices
+from utils.simulated_broker import close_leftover, open_broker
+from utils.simulation import SYNTHETIC, simulated_module
+from utils.terminal_watch import TerminalWatch
+
+PLAYED = frozenset({"advance", "bar_seconds"})
+"""What the simulated terminal can do beyond the official module."""
+
+
+class SimulatedMarket:
+    """Plays the simulated market bar by bar, at a pace or as fast as the loop goes.
+
+    Args:
+        terminal: the simulated one.
+        seconds_per_bar: of real time.
+        watch: connects it again, where it can be lost; time then stands still.
+    """
+
+    def __init__(self, terminal: Terminal, seconds_per_bar: float, watch: TerminalWatch | None = None) -> None:
+        self._terminal = terminal
+        self._seconds = seconds_per_bar
+        self._watch = watch
+
+    def advance(self, stop: threading.Event) -> bool:
+        """Waits one bar's share of real time, then opens the next bar."""
+        if self._seconds and wait_in_slices(stop, self._seconds):
+            return True
+        if self._watch is None:
+            # Through the terminal's lock: the trainer reads history from its own thread.
+            return bool(self._terminal.call(Request("advance")).value)
+        return self._advance_watched(self._watch, stop)
+
+    def _advance_watched(self, watch: TerminalWatch, stop: threading.Event) -> bool:
+        if not watch.look():
+            stop.wait(SLICE)
+            return True
+        try:
+            return bool(self._terminal.call(Request("advance")).value)
+        except OSError as error:
+            logger.warning("the market stands still: {}", error)
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The simulated terminal, wherever it lives."""
+
+    terminal: Terminal
+    clock: Clock
+    close: Callable[[], None]
+    far: FarTerminal | None = None
+
+
+def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
+    """Connects to the simulated terminal of a home.
+
+    Raises:
+        SettingsError: `--live`, which it cannot be.
+        StopError: it cannot be made.
+    """
+    if options.live:
+        raise SettingsError(
+            "--live with the simulated terminal: it has no real orders; leave --live out, or set TERMINAL=mt5 and MT5_LOGIN"
+        )
+    _require_book(home)
+    with ExitStack() as undo:
+        placed = _placed(settings, options, home)
+        undo.callback(placed.close)
+        client = client_of(settings, placed.terminal)
+        account = client.connect()
+        watch = None if placed.far is None else TerminalWatch(client, client.connect, SystemClock())
+        return OpenTerminal(
+            client=client,
+            market=SimulatedMarket(placed.terminal, _pace(settings, options, placed.terminal), watch),
+            clock=placed.clock,
+            account=account,
+            account_name="simulated/1",
+            mode="simulated",
+            sends=True,
+            banner=_simulated_banner(settings, options),
+            close=undo.pop_all().close,
+            blocked=lambda symbol: None if watch is None else watch.blocked(symbol),
+            interrupt=lambda: None if placed.far is None else placed.far.interrupt(),
+        )
+
+
+def _placed(settings: Settings, options: RunOptions, home: Home) -> _Placed:
+    """In this process, in a worker, or at a broker that has a process of its own and so needs no worker."""
+    make = partial(simulated_module, settings, options.source, options.start, home.book)
+    card = home.path / "broker.json"
+    if settings.simulation.sim_broker == "process":
+        far, close = open_broker(make, _market_text(settings, options), card, deadlines_of(settings), PLAYED)
+        return _Placed(far, far.clock, close, far)
+    close_leftover(card)
+    if settings.terminal.terminal_isolation == "process":
+        far = in_worker(make, settings, PLAYED)
+        return _Placed(far, far.clock, far.close, far)
+    module = make()
+    return _Placed(ModuleTerminal(module), module.clock, module.close)
+
+
+def _market_text(settings: Settings, options: RunOptions) -> str:
+    """All that a simulated market and account depend on."""
+    sections = (settings.simulation, settings.symbols, settings.data, settings.risk, settings.terminal)
+    return " ".join([repr(options.source), repr(options.start), *(section.model_dump_json() for section in sections)])
+
+
+def _pace(settings: Settings, options: RunOptions, terminal: Terminal) -> float:
+    return 0.0 if options.replay else float(terminal.call(Request("bar_seconds")).value) / settings.simulation.speed
+
+
+def _simulated_banner(settings: Settings, options: RunOptions) -> str:
+    source = "synthetic prices" if options.source == (SYNTHETIC,) else f"prices from {', '.join(options.source)}"
+    speed = "full speed" if options.replay else f"{settings.simulation.speed:g} times real speed"
+    return f"SIMULATED: {source} at {speed}; no real order is ever sent"
+
+
+def _require_book(home: Home) -> None:
+    """A new account would number its tickets from the start again, and the journal would take its trades for old ones."""
+    if home.journal.is_file() and not home.book.is_file():
+        raise HomeError(
+            f"{home.book.name} is missing from {home.path}, whose journal holds its account: "
+            "put it back, or start a new account with another --home DIR"
+        )
