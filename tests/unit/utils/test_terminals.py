@@ -313,3 +313,14 @@ def test_files_must_divide_the_timeframe(tmp_path):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="M15 file cannot make M1 bars"):
         open_terminal(settings_of(), RunOptions((f"EURUSD={path}",)), open_home(tmp_path / "home", "file"))
+
+
+def test_the_settings_choose_the_simulated_account(tmp_path, monkeypatch):
+    monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+    chosen = {"sim_currency": "EUR", "sim_stop_out_percent": 20.0, "sim_margin_call_percent": 60.0, "sim_swap": False}
+    opened = open_terminal(settings_of(speed=1e9, **chosen), RunOptions(), open_home(tmp_path / "home", "synthetic"))
+    module = opened.client._terminal._module
+    account, info = module.account_info(), module.symbol_info("EURUSD")
+    opened.close()
+    assert (account.currency, account.margin_mode, account.margin_so_so, account.margin_so_call) == ("EUR", 2, 20.0, 60.0)
+    assert (info.swap_mode, info.swap_long) == (0, 0.0)
