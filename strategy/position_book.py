@@ -76,17 +76,13 @@ class Records(OrderRecords, Protocol):
 class PositionBook:
     """Open trades and unresolved orders of one account.
 
-    Args:
-        adopts: False leaves positions alone that the journal does not know (paper).
-
     Attributes:
         held: our positions as the broker showed them last, by ticket.
     """
 
-    def __init__(self, broker: Books, records: Records, *, adopts: bool) -> None:
+    def __init__(self, broker: Books, records: Records) -> None:
         self._broker = broker
         self._records = records
-        self._adopts = adopts
         self._open: dict[int, TradeEntry] = {}
         self._search = OrderSearch(broker, records)
         self._astray: frozenset[int] = frozenset()
@@ -193,7 +189,7 @@ class PositionBook:
 
     def _adopt(self, position: Position) -> None:
         """A position of ours that the journal does not know: it is managed from now on."""
-        if not self._adopts or self._search.unresolved(position.symbol):
+        if self._search.unresolved(position.symbol):
             return  # it may be the one that an unresolved order opened
         plan = self._records.planned(position.comment) or self._planned_by_ticket(position.ticket)
         logger.warning("{}: adopted position {} that the journal did not know", position.symbol, position.ticket)

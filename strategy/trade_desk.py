@@ -82,7 +82,6 @@ class TradeDesk:
 
     Args:
         commission: account currency per lot and side.
-        sends: False records what would be sent and sends nothing, closing orders included (paper).
         symbols: on which decisions are made; trades on others are only brought to their end.
         blocked: why nothing may be opened on a symbol now, or None; asked with an empty name about all.
 
@@ -99,7 +98,6 @@ class TradeDesk:
         ledger: Ledger,
         *,
         commission: float,
-        sends: bool,
         symbols: Collection[str] = (),
         blocked: Callable[[str], str | None] = lambda symbol: None,
     ) -> None:
@@ -108,10 +106,9 @@ class TradeDesk:
         self._policy = policy
         self._ledger = ledger
         self._commission = commission
-        self._sends = sends
         self._symbols = frozenset(symbols)
         self._blocked = blocked
-        self._book = PositionBook(broker, ledger, adopts=sends)
+        self._book = PositionBook(broker, ledger)
         self._caretaker = Caretaker(broker, policy, commission)
         self._guard = StopGuard()
         self.state = TradingState.ACTIVE
@@ -152,8 +149,7 @@ class TradeDesk:
     def settle(self, now: datetime) -> None:
         """Brings journal and broker together: unknown orders, closed positions, equity."""
         self._book.settle(now)
-        if self._sends:
-            self._protect(now)
+        self._protect(now)
         self._note_equity(now)
 
     def _protect(self, now: datetime) -> None:
@@ -221,8 +217,6 @@ class TradeDesk:
             return DecisionOutcome(decision, "denied", f"terminal: {error}")
         if isinstance(review, Denied):
             return DecisionOutcome(decision, "denied", f"{review.rule}: {review.detail}")
-        if not self._sends:
-            return DecisionOutcome(decision, "denied", f"dry_run: TRADE_MODE=paper sends nothing; would take {review.volume} lots")
         return self._send_entry(decision, proposal, review, now)
 
     def _proposal(self, decision: Decision, side: Side) -> Proposal:
@@ -321,7 +315,7 @@ class TradeDesk:
             left_over = bool(self._symbols) and entry.symbol not in self._symbols
             if (entry.symbol == symbol or left_over) and held >= self._policy.horizon:
                 self.close(entry, "time", now)
-            elif entry.symbol == symbol and self._policy.manages and self._sends:
+            elif entry.symbol == symbol and self._policy.manages:
                 self._tend(entry, bars, now)
 
     def _tend(self, entry: TradeEntry, bars: Bars, now: datetime) -> None:
@@ -342,7 +336,7 @@ class TradeDesk:
 
     def close(self, entry: TradeEntry, reason: str, now: datetime) -> None:
         """Sends one closing order for a trade, unless one is already on its way."""
-        if not self._sends or self._book.closing(entry.ticket):
+        if self._book.closing(entry.ticket):
             return
         volume = sum(p.volume for p in self._broker.positions(entry.symbol) if p.ticket == entry.ticket)
         if not volume:

@@ -144,7 +144,6 @@ class _Daemon:
             policy,
             self.journal,
             commission=settings.risk.commission_per_lot,
-            sends=terminal.sends,
             symbols=self.symbols,
             blocked=terminal.blocked,
         )

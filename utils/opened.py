@@ -49,7 +49,6 @@ class OpenTerminal:
     Attributes:
         account_name: how journal rows name the account.
         mode: `simulated`, `paper` or `live`.
-        sends: whether orders are sent.
         banner: one line that says what is at stake.
         close: lets the terminal go.
         blocked: why nothing may be opened on a symbol now, or None.
@@ -63,7 +62,6 @@ class OpenTerminal:
     account: Account
     account_name: str
     mode: str
-    sends: bool
     banner: str
     close: Callable[[], None]
     blocked: Callable[[str], str | None] = lambda symbol: None

@@ -94,7 +94,6 @@ def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenT
             account=account,
             account_name="simulated/1",
             mode="simulated",
-            sends=True,
             banner=_simulated_banner(settings, options),
             close=undo.pop_all().close,
             blocked=lambda symbol: None if watch is None else watch.blocked(symbol),

@@ -25,7 +25,7 @@ from utils.simulated_terminal import open_simulated
 from utils.simulation import SYNTHETIC
 from utils.terminal_watch import TerminalWatch
 
-__all__ = ["OpenTerminal", "PolledMarket", "RunOptions", "open_terminal", "origin_of", "patiently", "select_symbols"]
+__all__ = ["OpenTerminal", "PolledMarket", "RunOptions", "connected_client", "open_terminal", "origin_of", "patiently", "select_symbols"]
 
 PATIENCE = 60
 """Tries, one a second, for what a real terminal may still be loading after a symbol was selected."""
@@ -95,13 +95,29 @@ def _open_real(settings: Settings, options: RunOptions, home: Home) -> OpenTermi
             account=account,
             account_name=f"mt5:{account.server}/{account.login}",
             mode="live" if live else "paper",
-            sends=True,
             banner=f"{what}; account {account.login} at {account.server}",
             close=undo.pop_all().close,
             blocked=watch.blocked,
             interrupt=interrupt,
             tries=PATIENCE,
         )
+
+
+def connected_client(settings: Settings, undo: ExitStack) -> MT5Client:
+    """The configured terminal itself, to be looked at: the same for paper and live.
+
+    Args:
+        settings: whose terminal and account.
+        undo: lets the terminal go.
+
+    Raises:
+        TerminalUnavailable: it cannot be reached, or is logged in to another account.
+    """
+    terminal, _ = _official(settings, undo)
+    client = client_of(settings, terminal)
+    undo.callback(client.close)
+    _connector(settings, client)()
+    return client
 
 
 def _official(settings: Settings, undo: ExitStack) -> tuple[Terminal, Callable[[], None]]:

@@ -87,7 +87,7 @@ class Daemon:
         self._client = make_client(terminal, broker_time=SERVER, magic=MAGIC, deviation=10)
         self._bars = market(seed)
         self._seed = seed
-        self.desk = TradeDesk(self._client, RiskGate(RISK), POLICY, journal, commission=COMMISSION, sends=True)
+        self.desk = TradeDesk(self._client, RiskGate(RISK), POLICY, journal, commission=COMMISSION)
         self._ready, self._started = False, False
 
     @property

@@ -18,7 +18,8 @@ from market_data.clock import ManualClock
 from tests.fakes_commands import commands, home_with_journal, registry_in
 from tests.fakes_registry import publish
 from tests.fakes_simulated import flat, make_bars, make_terminal
-from utils import terminals
+from utils import simulation, terminals
+from utils.doctor import examination
 
 ENVIRONMENT = "MT5_LOGIN=1\nMT5_SERVER=Simulated\nMT5_PASSWORD=secret\nHISTORY_BARS=3000\n"
 
@@ -57,7 +58,7 @@ def doctor(project, monkeypatch):
         module = make_terminal(make_bars(flat(1.1, bars + 1)), history=bars, connect=False)
         opened.append(module)
         monkeypatch.setattr(terminals, "official_module", lambda: Doctored(module, answers))
-        monkeypatch.setattr(terminals, "SystemClock", lambda: ManualClock(module.clock.now() + late))
+        monkeypatch.setattr(examination, "SystemClock", lambda: ManualClock(module.clock.now() + late))
         result = command("doctor", "--json", *arguments)
         told = json.loads(result.stdout)
         assert told["ok"] == (result.exit_code == 0)
@@ -85,6 +86,7 @@ QUOTE_ONLY = {"trade_mode": 0}
 FAULTS = [
     ({"terminal_info": {"connected": False}}, "server", "FAIL", "status bar"),
     ({"terminal_info": {"trade_allowed": False}}, "algo trading", "FAIL", "Ctrl+E"),
+    ({"terminal_info": {"maxbars": 5_000}}, "chart bars", "FAIL", "CHUNK_BARS"),
     ({"terminal_info": {"tradeapi_disabled": True}}, "algo trading", "FAIL", "Tools > Options"),
     ({"account_info": {"trade_allowed": False}}, "trading rights", "FAIL", "master password"),
     ({"account_info": {"margin_mode": 0}}, "positions", "WARN", "hedging account"),
@@ -115,8 +117,8 @@ def test_real_money_needs_its_own_opt_in(doctor, project):
     live = f"{ENVIRONMENT}TRADE_MODE=live\n"
     (project / ".env").write_text(live, encoding="utf-8")
     found, code = doctor(account_info={"trade_mode": 2})
-    assert (code, found["terminal"]["grade"]) == (5, "FAIL")
-    assert "ALLOW_REAL_ACCOUNT=true" in found["terminal"]["remedy"] + found["terminal"]["detail"]
+    assert (code, found["account kind"]["grade"]) == (5, "FAIL")
+    assert "ALLOW_REAL_ACCOUNT=true" in found["account kind"]["remedy"]
     (project / ".env").write_text(f"{live}ALLOW_REAL_ACCOUNT=true\n", encoding="utf-8")
     found, code = doctor(account_info={"trade_mode": 2})
     assert (code, found["account kind"]["grade"]) == (0, "WARN")
@@ -142,7 +144,7 @@ class TestHome:
 
     @pytest.fixture
     def examine(self, project, monkeypatch):
-        monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+        monkeypatch.setattr(simulation, "SYNTHETIC_BARS", 5)
         (project / ".env").write_text("HISTORY_BARS=3000\n", encoding="utf-8")
         command = commands(monkeypatch, project)
 
@@ -207,7 +209,7 @@ def _spoil(path: Path) -> None:
 
 
 def test_the_lines_for_people_name_grade_and_remedy(project, monkeypatch):
-    monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+    monkeypatch.setattr(simulation, "SYNTHETIC_BARS", 5)
     (project / ".env").write_text("HISTORY_BARS=3000\n", encoding="utf-8")
     lines = commands(monkeypatch, project)("doctor").stdout.splitlines()
     assert "PASS  terminal: SIMULATED" in "\n".join(lines)

@@ -42,11 +42,13 @@ pytestmark = pytest.mark.slow
 class PlayedMarket:
     """Instead of waiting, the broker's market is played on: one bar a pass."""
 
-    def __init__(self, module):
-        self.module = module
+    def __init__(self, module, watch):
+        self.module, self.watch = module, watch
 
     def advance(self, stop):
-        return self.module.advance()
+        going = self.module.advance()
+        self.watch.look()
+        return going
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def real(prices, monkeypatch):
     monkeypatch.setattr(terminals, "official_module", lambda: module)
     monkeypatch.setattr(terminals, "ModuleTerminal", LookOnly)
     monkeypatch.setattr(terminals, "SystemClock", lambda: module.clock)
-    monkeypatch.setattr(terminals, "PolledMarket", lambda *arguments: PlayedMarket(module))
+    monkeypatch.setattr(terminals, "PolledMarket", lambda seconds, watch: PlayedMarket(module, watch))
     monkeypatch.setattr(ScalpingStrategy, "decide", _follow)
     return module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,10 +13,11 @@ from config.errors import SettingsError
 from config.home import Home
 from config.loading import load_settings
 from config.settings import Settings
+from market_data.clock import SystemClock
 from utils.doctor import machine, terminal
 from utils.doctor.findings import Finding, failed, guarded, passed
 from utils.doctor.homes import home
-from utils.terminals import RunOptions, open_terminal, origin_of
+from utils.terminals import RunOptions, connected_client, open_terminal, origin_of
 
 _BITS = 64 if sys.maxsize > 2**32 else 32
 
@@ -41,21 +43,25 @@ def examine(project: Path, overrides: Mapping[str, Any], source: tuple[str, ...]
         return
     yield passed("settings", f"sound, TRADE_MODE={settings.terminal.trade_mode}, GATE_PROFILE={settings.gate.gate_profile}")
     path = folder(settings).expanduser().resolve()
-    options = RunOptions(source, live=settings.uses_mt5 and settings.terminal.trade_mode == "live")
+    options = RunOptions(source)
     yield machine.zones(settings.terminal.broker_time_zone.partition("+")[0])
     yield machine.disk(path)
     yield from guarded("home", lambda: home(path, origin_of(settings, options), settings))
-    yield from guarded("terminal", lambda: _terminal(settings, options, path))
+    yield from guarded("terminal", lambda: _terminal(settings, options))
 
 
-def _terminal(settings: Settings, options: RunOptions, path: Path) -> Iterator[Finding]:
-    """Connects as the daemon would; what the simulated broker writes goes to a folder that is deleted."""
-    with TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True) as scratch:
-        opened = open_terminal(settings, options, Home(Path(scratch)))
-        try:
+def _terminal(settings: Settings, options: RunOptions) -> Iterator[Finding]:
+    """Connects as the daemon would, and only looks; a simulated broker is made in a folder that is deleted."""
+    with ExitStack() as undo:
+        if settings.uses_mt5:
+            client, clock = connected_client(settings, undo), SystemClock().now()
+            yield passed("terminal", "it answers")
+        else:
+            scratch = undo.enter_context(TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True))
+            opened = open_terminal(settings, options, Home(Path(scratch)))
+            undo.callback(opened.close)
+            client, clock = opened.client, opened.clock.now()
             yield passed("terminal", opened.banner)
-            yield from terminal.permissions(opened.client.state())
-            yield from terminal.account(opened.client.account(), settings)
-            yield from terminal.symbols(opened.client, settings, opened.clock.now())
-        finally:
-            opened.close()
+        yield from terminal.permissions(client.state(), settings)
+        yield from terminal.account(client.account(), settings)
+        yield from terminal.symbols(client, settings, clock)

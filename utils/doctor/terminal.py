@@ -29,7 +29,7 @@ _FILLING = {0: "fill-or-kill", 1: "immediate-or-cancel", 2: "return"}
 _OPENING = {0: "nothing", 1: "long only", 2: "short only", 3: "closing only", 4: "both sides"}
 
 
-def permissions(state: TerminalState) -> Iterator[Finding]:
+def permissions(state: TerminalState, settings: Settings) -> Iterator[Finding]:
     """Server connection, and every switch that would refuse an order."""
     if state.connected:
         yield passed("server", f"connected, terminal build {state.build}")
@@ -42,6 +42,10 @@ def permissions(state: TerminalState) -> Iterator[Finding]:
         yield failed("algo trading", "the Algo Trading button is off", "switch Algo Trading on in the terminal (Ctrl+E)")
     else:
         yield passed("algo trading", "on")
+    most = max(settings.data.history_bars, settings.data.chunk_bars)
+    if most >= state.maxbars:
+        remedy = "raise Tools > Options > Charts > Max bars in chart and restart the terminal, or lower HISTORY_BARS and CHUNK_BARS"
+        yield failed("chart bars", f"the terminal keeps {state.maxbars} bars, {most + 1} needed", remedy)
 
 
 def account(found: Account, settings: Settings) -> Iterator[Finding]:

@@ -111,13 +111,3 @@ def test_after_a_restart_any_stop_is_fine_and_none_is_not(case):
     case.restart()
     case.pass_time()
     assert case.broker.held[case.trade.ticket].sl == case.trade.sl
-
-
-def test_paper_touches_nothing():
-    case = Case()
-    case.enter()
-    drop(case, sl=0.0)
-    case.sends = False
-    case.restart()
-    case.pass_time()
-    assert purposes(case) == ["entry"]

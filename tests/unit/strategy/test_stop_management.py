@@ -37,7 +37,7 @@ class Case:
         self.desk.enter(a_decision(bars, side), bars, MONDAY)
 
     def restart(self):
-        self.desk = TradeDesk(self.broker, RiskGate(RiskSettings(cooldown_bars=0)), self.policy, self.ledger, commission=FEE, sends=True)
+        self.desk = TradeDesk(self.broker, RiskGate(RiskSettings(cooldown_bars=0)), self.policy, self.ledger, commission=FEE)
         self.desk.start(self.clock.now())
 
     def bar(self, profit):

@@ -27,15 +27,15 @@ POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
 class Case:
     """A desk, its broker, its ledger and the clock that all of them read."""
 
-    def __init__(self, start=MONDAY, sends=True, symbols=("EURUSD",), **risk):
+    def __init__(self, start=MONDAY, symbols=("EURUSD",), **risk):
         self.clock = ManualClock(start)
         self.broker, self.ledger = FakeBroker(self.clock), ListRecorder(self.clock)
-        self.risk, self.sends, self.symbols = RiskSettings(**{"cooldown_bars": 0, **risk}), sends, symbols
+        self.risk, self.symbols = RiskSettings(**{"cooldown_bars": 0, **risk}), symbols
         self.desk = self.restart()
 
     def restart(self):
         """A new desk over the same broker and journal: what a crash leaves."""
-        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, sends=self.sends, symbols=self.symbols)
+        self.desk = TradeDesk(self.broker, RiskGate(self.risk), POLICY, self.ledger, commission=FEE, symbols=self.symbols)
         self.desk.start(self.clock.now())
         return self.desk
 
@@ -156,24 +156,6 @@ class TestEntries:
     def test_a_symbol_that_is_still_loading_is_a_denial(self, case):
         case.broker.known_spec = replace(case.broker.known_spec, tick_value_loss=0.0)
         assert case.enter().action == "denied"
-
-    def test_paper_sends_nothing_and_says_what_it_would_have_sent(self):
-        case = Case(sends=False)
-        outcome = case.enter()
-        assert outcome.action == "denied"
-        assert outcome.detail.startswith("dry_run: TRADE_MODE=paper")
-        assert not case.broker.sent
-        assert not case.ledger.intents
-
-    def test_paper_neither_adopts_nor_closes_what_a_live_run_left_open(self):
-        case = Case(sends=False)
-        case.broker.open()
-        case.restart()
-        for _ in range(POLICY.horizon + 2):
-            case.pass_time()
-            case.manage()
-        assert case.desk.open_trades == ()
-        assert not case.broker.sent
 
     def test_a_bar_has_one_order_also_after_a_restart(self, case):
         first = case.enter()
@@ -524,7 +506,7 @@ def test_positions_of_others_are_left_alone():
     client.connect()
     ours, other, by_hand = (order(module, magic=magic, volume=0.1).order for magic in (MAGIC, MAGIC + 1, 0))
     ledger = ListRecorder(module.clock)
-    desk = TradeDesk(client, RiskGate(RiskSettings()), POLICY, ledger, commission=FEE, sends=True)
+    desk = TradeDesk(client, RiskGate(RiskSettings()), POLICY, ledger, commission=FEE)
     desk.start(module.clock.now())
     assert [trade.ticket for trade in desk.open_trades] == [ours]
     for _ in range(POLICY.horizon + 1):

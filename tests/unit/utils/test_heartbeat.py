@@ -64,7 +64,7 @@ class Body:
     def __init__(self, store=None):
         self.store = Store() if store is None else store
         self.wall, self.stop = Wall(NOW), Event()
-        self.desk = TradeDesk(None, None, None, ListRecorder(self.wall), commission=0.0, sends=True)
+        self.desk = TradeDesk(None, None, None, ListRecorder(self.wall), commission=0.0)
         self.due = {"train:scalper": NOW}
         self.idle, self.watch, self.trainer_lives = 0, Eye(), True
         self.heart = Heartbeat(

@@ -63,7 +63,7 @@ class TestSimulated:
     def test_it_says_that_no_real_order_is_sent(self, opened):
         terminal = opened(replay=True)
         assert terminal.banner.startswith("SIMULATED: synthetic prices at full speed; no real order")
-        assert (terminal.mode, terminal.account_name, terminal.sends) == ("simulated", "simulated/1", True)
+        assert (terminal.mode, terminal.account_name) == ("simulated", "simulated/1")
 
     def test_time_passes_bar_by_bar_to_the_end_of_the_data(self, opened):
         terminal = opened(replay=True)
@@ -121,13 +121,13 @@ class TestReal:
         with pytest.raises(SettingsError, match="TRADE_MODE=live without --live"):
             self.open(script, tmp_path, trade_mode="live")
         terminal = self.open(script, tmp_path, RunOptions(live=True), trade_mode="live")
-        assert (terminal.mode, terminal.sends) == ("live", True)
+        assert terminal.mode == "live"
         assert terminal.banner.startswith("LIVE")
 
     def test_real_money_needs_a_third(self, script, tmp_path):
         with pytest.raises(SettingsError, match="ALLOW_REAL_ACCOUNT"):
             self.open(script, tmp_path, RunOptions(live=True), real=True, trade_mode="live")
-        assert self.open(script, tmp_path, RunOptions(live=True), real=True, trade_mode="live", allow_real_account=True).sends
+        assert self.open(script, tmp_path, RunOptions(live=True), real=True, trade_mode="live", allow_real_account=True).mode == "live"
 
     def test_a_terminal_that_cannot_be_reached_is_an_error_and_never_a_simulation(self, monkeypatch, tmp_path):
         with pytest.raises(TerminalUnavailable) as error:
@@ -187,7 +187,7 @@ class TestPaper:
 
     def test_it_is_the_default_and_fills_on_paper(self, real, tmp_path):
         terminal = self.open(tmp_path)
-        assert (terminal.mode, terminal.sends, terminal.account_name) == ("paper", True, "mt5:Broker-Demo/42")
+        assert (terminal.mode, terminal.account_name) == ("paper", "mt5:Broker-Demo/42")
         assert terminal.banner.startswith("DRY RUN")
         assert terminal.account.balance == 4_000.0
         terminal.client.select("EURUSD")
@@ -316,7 +316,7 @@ def test_files_must_divide_the_timeframe(tmp_path):
 
 
 def test_the_settings_choose_the_simulated_account(tmp_path, monkeypatch):
-    monkeypatch.setattr(terminals, "SYNTHETIC_BARS", 5)
+    monkeypatch.setattr(simulation, "SYNTHETIC_BARS", 5)
     chosen = {"sim_currency": "EUR", "sim_stop_out_percent": 20.0, "sim_margin_call_percent": 60.0, "sim_swap": False}
     opened = open_terminal(settings_of(speed=1e9, **chosen), RunOptions(), open_home(tmp_path / "home", "synthetic"))
     module = opened.client._terminal._module
