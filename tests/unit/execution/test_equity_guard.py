@@ -151,9 +151,7 @@ def test_credit_taken_back_is_noticed_before_it_is_taken_for_a_fall(case):
 
 def test_a_deal_of_yesterday_that_shows_up_today_is_counted(case):
     case.look()
-    at = case.now
-    case.look(after=MINUTE)
-    case.book.pay(-2_000.0, at)
+    case.book.pay(-2_000.0, case.now - MINUTE)
     case.now += MINUTE
     case.guard.observe(case.book.account(), case.now, day_start=case.now)
     assert case.guard.mark.peak == pytest.approx(8_000.0)
