@@ -136,10 +136,25 @@ def test_a_deal_that_shows_up_late_is_counted(case):
 
 def test_credit_is_noticed_before_it_is_taken_for_a_peak(case):
     case.look()
+    case.look(9_500.0)
     case.book.pay(1_000.0, case.now)
     case.book.balance = 10_000.0  # credit raises equity, not balance
-    assert case.look().mark.peak == pytest.approx(11_000.0)
-    assert case.look(10_900.0).drawdown_percent() == pytest.approx(100 / 110)
+    assert case.look().drawdown_percent() == pytest.approx(5.0)
+
+
+def test_credit_taken_back_is_noticed_before_it_is_taken_for_a_fall(case):
+    case.look()
+    case.book.pay(-2_000.0, case.now)
+    case.book.balance = 10_000.0
+    assert not case.look().tripped
+
+
+def test_a_deal_of_yesterday_that_shows_up_today_is_counted(case):
+    case.look()
+    case.book.pay(-2_000.0, case.now - MINUTE)
+    case.now += MINUTE
+    case.guard.observe(case.book.account(), case.now, day_start=case.now)
+    assert case.guard.mark.peak == pytest.approx(8_000.0)
 
 
 def test_trading_costs_are_no_transfers(case):
@@ -184,6 +199,7 @@ def test_a_mark_that_cannot_be_read_keeps_entries_out_until_it_is_reset(case):
     assert "cannot be read" in guard.tripped
     case.look()
     assert "cannot be read" in case.guard.tripped
+    assert "cannot be read" in case.restart().tripped
     case.guard.reset(case.book.account(), case.now, DAY)
     assert case.guard.tripped == ""
     assert case.restart().tripped == ""
