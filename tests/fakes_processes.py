@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 
 from config.errors import HomeError
 from config.settings import Settings
+from market_data.clock import SystemClock
 from tests.fakes_simulated import flat, make_bars, make_terminal
 from utils.simulation import simulated_module
 
@@ -67,7 +67,7 @@ class HangingModule:
             return ""
         function, when = self._order.read_text(encoding="utf-8").split()
         if function == "all" and name != "last_error":
-            hold_the_interpreter(max(0.0, float(when) - time.time()))  # noqa: TID251  # two processes must agree on it
+            hold_the_interpreter(max(0.0, float(when) - SystemClock().now().timestamp()))
         if function != name:
             return ""
         self._order.unlink()
