@@ -6,23 +6,28 @@ accepted order is in its book before it is answered. What travels is plain data 
 
 from __future__ import annotations
 
+import json
+import pickle
 import secrets
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from config.errors import TerminalUnavailable
-from execution.broker_house import CLOSE, Address, dial, keep_house
-from execution.channel import Deadlines, Line, await_data, receive, spoken_error
+from execution.broker_house import CLOSE, Address, dial
+from execution.channel import SLICE, Deadlines, spoken_error
 from execution.far_terminal import FarTerminal
 from execution.terminal import Request
-from execution.wire import LONGEST_REQUEST
+from execution.wire import decode
 
 START_SECONDS = 120.0
 """How long a broker may take to load its market."""
+
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); from execution.broker_house import main; main()"
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class BrokerProcess:
 
     address: Address
     key: bytes
-    process: BaseProcess = field(repr=False)
+    process: subprocess.Popen[bytes] = field(repr=False)
 
     def connect(self, deadlines: Deadlines | None = None) -> FarTerminal:
         """A new client."""
@@ -47,17 +52,21 @@ class BrokerProcess:
         """Ends it cleanly; one that does not end in time is killed. What was answered is in its book either way."""
         with suppress(TerminalUnavailable):  # it may have ended already
             close_broker(self.address, self.key)
-        self.process.join(seconds)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
         self.kill()
 
     def kill(self) -> None:
         """Ends it at once."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
 
 
 def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_seconds: float = 3_600.0) -> BrokerProcess:
     """Starts a broker in a new process and waits until it listens.
+
+    A plain process and not one of `multiprocessing`: those have a helper that keeps the daemon's
+    own output open, and are waited for when the daemon ends.
 
     Args:
         make: makes the simulated terminal there; a function of a module, or a `partial` of one,
@@ -70,32 +79,57 @@ def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_
         StopError: the error of `make`.
     """
     key = secrets.token_bytes(32)
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=keep_house, args=(make, key, theirs, frozenset(also), linger_seconds), name="broker")
-    process.start()
-    theirs.close()
+    process = _spawn(json.dumps(sys.path).encode() + b"\n" + pickle.dumps((make, key, frozenset(also), linger_seconds)))
     try:
-        return BrokerProcess(_announced(ours), key, process)
+        return BrokerProcess(_announced(process), key, process)
     except BaseException:
         process.kill()
-        process.join()
+        process.wait()
         raise
-    finally:
-        ours.close()
 
 
-def _announced(pipe: Line) -> Address:
+def _spawn(orders: bytes) -> subprocess.Popen[bytes]:
+    """A process that Ctrl-C in this console does not reach, and that holds none of its handles."""
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    process = subprocess.Popen(  # noqa: S603  # our own interpreter with a text of our own
+        [sys.executable, "-c", _BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **apart
+    )
+    assert process.stdin is not None  # noqa: S101  # it is a pipe
+    with suppress(OSError), process.stdin as pipe:  # it may have died at once; then it announces nothing
+        pipe.write(orders)
+    return process
+
+
+def _announced(process: subprocess.Popen[bytes]) -> Address:
+    match _first_words(process):
+        case ("listens", str(host), int(port)):
+            return host, port
+        case ("raised", str(name), str(text)):
+            error = spoken_error(name, text)
+            raise TerminalUnavailable(f"the simulated broker did not start: {error}") if isinstance(error, OSError) else error
+    raise TerminalUnavailable("the simulated broker did not start, and did not say why")
+
+
+def _first_words(process: subprocess.Popen[bytes]) -> Any:
+    """All that a new broker writes; read on a thread, for Windows cannot interrupt a read."""
+    heard: list[bytes] = []
+    assert process.stdout is not None  # noqa: S101  # it is a pipe
+    with process.stdout as pipe:
+        reader = threading.Thread(target=lambda: heard.append(pipe.read()), name="broker announcement", daemon=True)
+        reader.start()
+        for _ in range(int(START_SECONDS / SLICE)):
+            reader.join(SLICE)
+            if heard:
+                break
+        else:
+            process.kill()  # ends the read
+            reader.join()
     try:
-        await_data(pipe, START_SECONDS, lambda: False, "the simulated broker")
-        match receive(pipe, LONGEST_REQUEST):
-            case ("listens", str(host), int(port)):
-                return host, port
-            case ("raised", str(name), str(text)):
-                raise spoken_error(name, text)
-    except OSError as error:
-        raise TerminalUnavailable(f"the simulated broker did not start: {error}") from error
-    raise TerminalUnavailable("the simulated broker did not say where it listens")
+        return decode(heard[0])
+    except ValueError:
+        return None
 
 
 # --- the client -------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
@@ -34,39 +36,44 @@ def deafen() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def keep_house(make: Callable[[], Any], key: bytes, announce: Line, also: frozenset[str], linger_seconds: float) -> None:
-    """The broker's process, from start to end.
+def main() -> None:
+    """The broker's process: its orders come on standard input, and its announcement goes to standard output."""
+    make, key, also, linger_seconds = pickle.loads(sys.stdin.buffer.read())  # noqa: S301  # from the process that started this one, over its own pipe
+    keep_house(make, key, also, linger_seconds, _announce)
+
+
+def keep_house(make: Callable[[], Any], key: bytes, also: frozenset[str], linger_seconds: float, announce: Callable[[bytes], None]) -> None:
+    """A broker, from start to end.
 
     Args:
         make: makes the simulated terminal.
         key: what a client must know.
-        announce: told where the broker listens, or why it cannot start.
         also: functions beyond the official module's that clients may call.
         linger_seconds: without a client for so long, it ends.
+        announce: told once where the broker listens, or why it cannot start.
     """
     deafen()
-    _let_go_of_the_console()
     try:
         module = make()
-    except ScalperError as error:
-        announce.send_bytes(encode(("raised", type(error).__name__, str(error))))
+    except (ScalperError, OSError) as error:
+        announce(encode(("raised", type(error).__name__, str(error))))
         return
     ended = threading.Event()
     module.close_broker = ended.set
     house = _House(Hosted.of(module, {"advance", CLOSE, *also}), key, ended)
     with Listener((LOOPBACK, 0), family="AF_INET", backlog=8) as listener:
         threading.Thread(target=house.let_in, args=(listener,), name="doorman", daemon=True).start()
-        announce.send_bytes(encode(("listens", *listener.address)))
-        announce.close()
+        announce(encode(("listens", *listener.address)))
         house.stay(linger_seconds)
     module.close()
 
 
-def _let_go_of_the_console() -> None:
-    """Whoever reads the daemon's output to its end must not wait for the broker's."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
+def _announce(words: bytes) -> None:
+    """Says it and closes the pipe: whoever started this process reads to the end."""
+    sys.stdout.buffer.write(words)
+    sys.stdout.buffer.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
     os.close(nowhere)
 
 

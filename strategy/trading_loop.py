@@ -127,6 +127,7 @@ class TradingLoop:
         self._newest: Decision | None = None
         self._faults: deque[datetime] = deque(maxlen=FAULTS_PER_HOUR)
         self._managing = False
+        self._told = ""
         self.summary = LoopSummary(bars=dict.fromkeys(self._symbols, 0))
 
     def run(self, stop: threading.Event) -> LoopSummary:
@@ -166,11 +167,16 @@ class TradingLoop:
         except StopError:
             raise
         except RetryError as error:
-            logger.warning("pass cut short: {}", error)
+            self._cut_short(str(error))
         except Exception as error:  # noqa: BLE001  # the loop's one boundary, DESIGN 4.8: entries stop, positions are still managed
             self._degrade(error)
         finally:
             self._managing = False
+
+    def _cut_short(self, reason: str) -> None:
+        """Said once: a lost terminal fails every pass for the same reason."""
+        logger.log("DEBUG" if reason == self._told else "WARNING", "pass cut short: {}", reason)
+        self._told = reason
 
     def _degrade(self, error: Exception) -> None:
         now = self._clock.now()
@@ -186,6 +192,7 @@ class TradingLoop:
         self._managing = True
         self._desk.settle(now)
         self._managing = False
+        self._told = ""
         self._tutor.before_decisions(now)
         for symbol in self._symbols:
             if not self._enough:

@@ -60,15 +60,21 @@ def open_broker(
 
 def close_leftover(card: Path) -> None:
     """Ends the broker that a daemon left behind, where there is one: a book has one writer."""
+    if _close(card):
+        logger.info("ended the simulated broker that an earlier daemon had left behind")
+
+
+def _close(card: Path) -> bool:
+    """Whether there was a broker to end."""
     left = _read(card)
     if left is None:
-        return
+        return False
+    card.unlink(missing_ok=True)
     try:
         close_broker((left.host, left.port), bytes.fromhex(left.key))
-        logger.info("ended the simulated broker that an earlier daemon had left behind")
     except TerminalUnavailable:
-        pass  # it is gone
-    card.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _living(card: Path, market: str, deadlines: Deadlines) -> tuple[FarTerminal, Callable[[], None]] | None:
@@ -86,7 +92,7 @@ def _living(card: Path, market: str, deadlines: Deadlines) -> tuple[FarTerminal,
 
 def _end(terminal: FarTerminal, card: Path, broker: BrokerProcess | None) -> None:
     terminal.close()
-    close_leftover(card)
+    _close(card)
     if broker is not None:
         broker.stop()
 
