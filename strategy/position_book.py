@@ -267,7 +267,11 @@ class PositionBook:
         """Journals a trade that the broker's books show as closed; waits while its deals are late."""
         if self.closing(entry.ticket):
             return
-        deals = self._broker.deals_of(entry.ticket)
+        try:
+            deals = self._broker.deals_of(entry.ticket)
+        except RetryError as error:  # the other positions are looked after all the same
+            logger.warning("{}: the deals of {} cannot be read yet: {}", entry.symbol, entry.ticket, error)
+            return
         out = [deal for deal in deals if deal.entry != "in"]
         taken = sum(deal.volume for deal in deals if deal.entry == "in")
         if taken < entry.volume - _DUST or sum(deal.volume for deal in out) < taken - _DUST:

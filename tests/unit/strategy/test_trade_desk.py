@@ -213,6 +213,19 @@ class TestUnknownOutcomes:
         case.pass_time(2 * GIVE_UP)
         assert case.states(key)[-1] is OrderState.UNKNOWN
 
+    def test_deals_that_cannot_be_read_hold_up_their_trade_alone(self, case):
+        case.enter()
+        ticket = case.trade.ticket
+        case.broker.end(ticket, "tp", 1.101)
+        stranger = case.broker.open()
+        case.broker.failing.add("deals_of")
+        case.pass_time()
+        assert {trade.ticket for trade in case.desk.open_trades} == {ticket, stranger}  # adopted in the same pass
+        assert case.desk.unresolved("EURUSD") == 1
+        case.broker.failing.clear()
+        case.pass_time()
+        assert case.closed.exit.reason == "target"
+
     def test_a_fill_whose_position_cannot_be_read_is_still_a_trade(self, case):
         case.broker.on_send = lambda intent: case.broker.failing.update({"positions", "deals_of"})
         assert case.enter().action == "sent"
