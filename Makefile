@@ -6,4 +6,4 @@ check:
 	mypy
 	mypy --platform win32
 	lint-imports
-	python -m pytest -q --cov
+	python -m pytest -q -n 2 --dist loadfile --cov
