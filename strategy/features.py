@@ -28,6 +28,9 @@ WARMUP = 160
 SLOW = 120
 """Longest window, bars."""
 
+STRETCH = 8192
+"""Rows of a long history that are worked out together: few enough to stay in the processor's cache."""
+
 ATR_PERIOD = 14
 """Bars of the ATR that stops, targets and labels are measured in."""
 
@@ -94,13 +97,15 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    if len(bars) <= WARMUP:
-        return FeatureWindow(schema, np.full((len(bars), len(schema.names)), np.nan, dtype=np.float32))
     own = schema_for(bars.capabilities)
     lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
-    return select(bars.symbol, FeatureWindow(own, _values(bars)), schema)
+    values = np.empty((len(bars), len(own.names)), dtype=np.float32)
+    values[:WARMUP] = np.nan
+    for first in range(WARMUP, len(bars), STRETCH):
+        values[first : first + STRETCH] = _rows(bars.slice(first - WARMUP, first + STRETCH))
+    return select(bars.symbol, FeatureWindow(own, values), schema)
 
 
 def row_hash(window: FeatureWindow) -> str:
@@ -108,18 +113,14 @@ def row_hash(window: FeatureWindow) -> str:
     return hashlib.blake2b(window.values[-1].tobytes(), digest_size=8).hexdigest()
 
 
-def _values(bars: Bars) -> Matrix:
-    """Every column that these bars can fill, (n, F)."""
+def _rows(bars: Bars) -> Matrix:
+    """Every column that these bars can fill, for each bar after the warm-up, (n - WARMUP, F)."""
     past = Past(bars, len(bars) - WARMUP)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = [column for family in families(bars.capabilities) for column in family.columns(past)]
-        # One column after the other, and turned once: writing across rows costs several times as much.
         table = table_of(columns, past.mean(past.true_range, UNIT))
     np.copyto(table, np.nan, where=~np.isfinite(table))
-    values = np.empty((len(bars), len(columns)), dtype=np.float32)
-    values[:WARMUP] = np.nan
-    values[WARMUP:] = table.T
-    return values
+    return table.T
 
 
 # --- families -----------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class TreePredictor:
 
 def tree_scores(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Raw scores of class probabilities: their logs, floored at `PROBABILITY_FLOOR`; shape (n, 3)."""
-    floored: NDArray[np.float64] = np.maximum(probabilities, PROBABILITY_FLOOR, dtype=np.float64)
+    floored = np.maximum(probabilities.astype(np.float64), PROBABILITY_FLOOR)
     return np.log(floored)
 
 

@@ -100,6 +100,13 @@ def test_a_decision_on_real_bars_reads_what_training_read(name):
     assert differing(real, 61, np.linspace(222, len(real), 60).astype(int)) == set()
 
 
+@pytest.mark.parametrize("stretch", [1, 7, 250, 1_240])
+def test_a_long_history_may_be_worked_out_in_stretches(bars, monkeypatch, stretch):
+    whole = compute(bars, SCHEMA).values
+    monkeypatch.setattr(features, "STRETCH", stretch)
+    np.testing.assert_array_equal(compute(bars, SCHEMA).values, whole)
+
+
 def test_the_same_check_finds_a_running_sum(bars, monkeypatch):
     """TA-Lib's own slope keeps one: its last digits depend on where the history began."""
 
