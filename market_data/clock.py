@@ -103,7 +103,7 @@ class BrokerTime:
         """Server stamps of UTC epoch seconds, elementwise."""
         times = np.atleast_1d(np.asarray(utc, dtype=np.int64))
         instants, offsets = self._table(times)
-        return times + offsets[np.searchsorted(instants, times, side="right") - 1]
+        return times + offsets[instants.searchsorted(times, side="right") - 1]
 
     def to_utc(self, server: IntArray | int) -> IntArray:
         """UTC epoch seconds of server stamps, elementwise.
@@ -113,7 +113,7 @@ class BrokerTime:
         """
         times = np.atleast_1d(np.asarray(server, dtype=np.int64))
         instants, offsets = self._table(times)
-        return times - offsets[np.searchsorted(instants + offsets, times, side="right") - 1]
+        return times - offsets[(instants + offsets).searchsorted(times, side="right") - 1]
 
     def offset(self, instant: datetime) -> timedelta:
         """Server clock minus UTC at an instant."""

@@ -5,22 +5,22 @@ a finite memory of at most WARMUP bars, so a row does not depend on how much his
 Rows that lack that memory, and rows whose scale is undefined (no movement at all), are NaN.
 
 Indicators follow the definitions of TA-Lib (https://ta-lib.org) in their simple-average forms:
-Wilder's recursive averages never forget where a history began. Sums are taken window by window
-for the same reason: a running sum carries the rounding of all it ever held, and leaves dust
-where a market that stands still has nothing.
+Wilder's recursive averages never forget where a history began.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import numpy as np
 import talib
 
-from market_data.bars import Bars, Capabilities, FloatArray
+from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import BrokerTime
-from strategy.predictor import FeatureSchema, FeatureWindow, Matrix
+from strategy.past import Column, Distance, Past, Share, sums, table_of, true_range
+from strategy.predictor import FeatureSchema, FeatureWindow, Matrix, select
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""
@@ -28,20 +28,24 @@ WARMUP = 160
 SLOW = 120
 """Longest window, bars."""
 
+STRETCH = 8192
+"""Rows of a long history that are worked out together: few enough to stay in the processor's cache."""
+
+ATR_PERIOD = 14
+"""Bars of the ATR that stops, targets and labels are measured in."""
+
 _NEW_YORK = BrokerTime("America/New_York")
-Columns = dict[str, FloatArray]
 
 
-def atr(bars: Bars, period: int = 14) -> FloatArray:
-    """Simple average of the true range, shape (n,), price units; NaN for the first `period` rows.
-
-    Source: Wilder, New Concepts in Technical Trading Systems (1978), with a simple average.
-    """
-    if len(bars) <= period:
-        return np.full(len(bars), np.nan)
-    return _mean(talib.TRANGE(bars.high, bars.low, bars.close), period)
+def atr(bars: Bars, period: int = ATR_PERIOD) -> FloatArray:
+    """Simple average of the true range, shape (n,), price units; NaN for the first `period` rows."""
+    average = np.full(len(bars), np.nan)
+    if len(bars) > period:
+        average[period:] = sums(true_range(bars), period) / period
+    return average
 
 
+@cache
 def schema_for(known: Capabilities) -> FeatureSchema:
     """The columns that a source with these capabilities can fill, in order."""
     return FeatureSchema(tuple(name for family in families(known) for name in family.names))
@@ -93,20 +97,15 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    values = np.full((len(bars), len(schema.names)), np.nan, dtype=np.float32)
-    if len(bars) <= WARMUP:
-        return FeatureWindow(schema, values)
-    columns = _columns(bars)
-    lacking = [name for name in schema.names if name not in columns]
+    own = schema_for(bars.capabilities)
+    lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
-    # One column after the other, and turned once: writing across rows costs several times as much.
-    table = np.empty((len(schema.names), len(bars) - WARMUP), dtype=np.float32)
-    for row, name in zip(table, schema.names, strict=True):
-        row[:] = columns[name][WARMUP:]
-    table[~np.isfinite(table)] = np.nan
-    values[WARMUP:] = table.T
-    return FeatureWindow(schema, values)
+    values = np.empty((len(bars), len(own.names)), dtype=np.float32)
+    values[:WARMUP] = np.nan
+    for first in range(WARMUP, len(bars), STRETCH):
+        values[first : first + STRETCH] = _rows(bars.slice(first - WARMUP, first + STRETCH))
+    return select(bars.symbol, FeatureWindow(own, values), schema)
 
 
 def row_hash(window: FeatureWindow) -> str:
@@ -114,50 +113,27 @@ def row_hash(window: FeatureWindow) -> str:
     return hashlib.blake2b(window.values[-1].tobytes(), digest_size=8).hexdigest()
 
 
-def _columns(bars: Bars) -> Columns:
-    columns: Columns = {}
+def _rows(bars: Bars) -> Matrix:
+    """Every column that these bars can fill, for each bar after the warm-up, (n - WARMUP, F)."""
+    past = Past(bars, len(bars) - WARMUP)
     with np.errstate(divide="ignore", invalid="ignore"):
-        unit = atr(bars, SLOW // 2)
-        for family in families(bars.capabilities):
-            columns.update(zip(family.names, family.columns(bars, unit), strict=True))
-    return columns
-
-
-def _lag(values: FloatArray, bars: int) -> FloatArray:
-    """`values` as they were `bars` rows ago; NaN where there was no row."""
-    lagged = np.empty(len(values))
-    lagged[:bars] = np.nan
-    lagged[bars:] = values[:-bars]
-    return lagged
-
-
-def _sum(values: FloatArray, period: int) -> FloatArray:
-    """Sum of the last `period` values; NaN for the first `period - 1` rows and where a value is NaN."""
-    total = np.empty(len(values))
-    total[: period - 1] = np.nan
-    total[period - 1 :] = np.correlate(values, np.ones(period))
-    return total
-
-
-def _mean(values: FloatArray, period: int) -> FloatArray:
-    """Average of the last `period` values; NaN as `_sum`."""
-    return _sum(values, period) / period
-
-
-def _deviation(values: FloatArray, period: int) -> FloatArray:
-    """Standard deviation of the last `period` values; NaN as `_sum`."""
-    return np.sqrt(np.maximum(_mean(values**2, period) - _mean(values, period) ** 2, 0.0))
+        columns = [column for family in families(bars.capabilities) for column in family.columns(past)]
+        table = table_of(columns, past.mean(past.true_range, UNIT))
+    np.copyto(table, np.nan, where=~np.isfinite(table))
+    return table.T
 
 
 # --- families -----------------------------------------------------------------------------------
-# A family is a tuple of names and one function (bars, unit) -> columns in that order;
-# `unit` is the ATR over SLOW / 2 bars, the yardstick of price distances.
+# A family is a tuple of names and one function from the past to columns in that order.
+
+UNIT = SLOW // 2
+"""Bars of the ATR in which distances are measured."""
 
 
 class Family:
     """Columns that are computed together."""
 
-    def __init__(self, names: tuple[str, ...], columns: Callable[[Bars, FloatArray], tuple[FloatArray, ...]]) -> None:
+    def __init__(self, names: tuple[str, ...], columns: Callable[[Past], Iterable[Column]]) -> None:
         self.names = names
         self.columns = columns
 
@@ -165,160 +141,186 @@ class Family:
 MOMENTUM_LAGS = (1, 2, 3, 5, 10, 20, 30, 60, 120)
 
 
-def _momentum(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
-    """Moves over several lags in diffusion units, and two bounded oscillators."""
-    close = bars.close
-    moves = [(close - _lag(close, k)) / (unit * np.sqrt(k)) for k in MOMENTUM_LAGS]
-    return (*moves, _relative_strength(close, 6), _relative_strength(close, 14), _place(bars, 14), _place(bars, 60))
-
-
-def _relative_strength(close: FloatArray, period: int) -> FloatArray:
-    """Cutler's RSI over simple sums, scaled to -1..1; 0 where nothing moved."""
-    step = close - _lag(close, 1)
-    step[0] = 0.0
-    net = _sum(step, period)
-    path = _sum(np.abs(step), period)
-    return np.where(path > 0, net / path, 0.0)
-
-
-def _place(bars: Bars, period: int) -> FloatArray:
-    """Where the close lies in the range of the last `period` bars, -1..1."""
-    top, bottom = talib.MAX(bars.high, period), talib.MIN(bars.low, period)
-    return np.where(top > bottom, 2.0 * (bars.close - bottom) / (top - bottom) - 1.0, 0.0)
-
-
-def _volatility(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
-    """How wide the market is now against how wide it was."""
-    span = (bars.high - bars.low) / unit
-    short, mid, long = atr(bars, 5), atr(bars, 14), atr(bars, SLOW)
-    return _contrast(short, mid), _contrast(mid, long), span, _deviation(span, 20)
-
-
-def _contrast(near: FloatArray, far: FloatArray) -> FloatArray:
-    """(near - far) / (near + far), -1..1: a ratio that stays finite when one of them is zero."""
-    return np.where(near + far > 0, (near - far) / (near + far), 0.0)
-
-
-def _trend(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
-    """Distance from averages, regression slopes, and how straight the path was."""
-    close = bars.close
-    averages = [_mean(close, n) for n in (5, 20, 60, SLOW)]
-    slopes = [talib.LINEARREG_SLOPE(close, n) * np.sqrt(n) / unit for n in (10, 30, 60)]
+def _momentum(past: Past) -> Iterable[Column]:
+    """Moves over several lags, and two bounded oscillators."""
+    close = past.bars.close
     return (
-        *((close - average) / unit for average in averages),
-        (averages[0] - averages[1]) / unit,
-        *slopes,
-        _efficiency(close, 20),
-        _efficiency(close, 60),
+        *(Distance(close[past.now], close[past.ago(lag)], lag) for lag in MOMENTUM_LAGS),
+        *(_relative_strength(past, period) for period in (6, 14)),
+        *(_place(past, period) for period in (14, 60)),
     )
 
 
-def _efficiency(close: FloatArray, period: int) -> FloatArray:
+def _relative_strength(past: Past, period: int) -> Column:
+    """Cutler's RSI over simple sums, scaled to -1..1; 0 where nothing moved."""
+    return Share(past.sum(past.step, period), past.sum(past.path, period))
+
+
+def _place(past: Past, period: int) -> Column:
+    """Where the close lies in the range of the last `period` bars, -1..1."""
+    top, bottom = talib.MAX(past.bars.high, period)[past.now], talib.MIN(past.bars.low, period)[past.now]
+    return np.where(top > bottom, 2.0 * (past.bars.close[past.now] - bottom) / (top - bottom) - 1.0, 0.0)
+
+
+def _volatility(past: Past) -> Iterable[Column]:
+    """How wide the market is now against how wide it was."""
+    short, mid, long = (past.mean(past.true_range, period) for period in (5, 14, SLOW))
+    return (
+        _contrast(short, mid),
+        _contrast(mid, long),
+        Distance(past.bars.high[past.now], past.bars.low[past.now]),
+        _deviation(past, past.span[past.since(19)] / past.mean(past.true_range, UNIT, 19), 20),
+    )
+
+
+def _contrast(near: FloatArray, far: FloatArray) -> Column:
+    """(near - far) / (near + far), -1..1: a ratio that stays finite when one of them is zero."""
+    return Share(near - far, near + far)
+
+
+def _deviation(past: Past, series: FloatArray, period: int) -> Column:
+    """Standard deviation of the last `period` values."""
+    return np.sqrt(np.maximum(past.mean(series**2, period) - past.mean(series, period) ** 2, 0.0))
+
+
+def _trend(past: Past) -> Iterable[Column]:
+    """Distance from averages, regression slopes, and how straight the path was."""
+    close = past.bars.close
+    means = [past.mean(close, period) for period in (5, 20, 60, SLOW)]
+    return (
+        *(Distance(close[past.now], mean) for mean in means),
+        Distance(means[0], means[1]),
+        *(_slope(past, period) for period in (10, 30, 60)),
+        *(_efficiency(past, period) for period in (20, 60)),
+    )
+
+
+def _slope(past: Past, period: int) -> Column:
+    """How far the regression line through the last `period` closes rises over as many bars."""
+    rise = np.correlate(past.step[past.since(period - 2)], _step_weights(period))
+    return Distance(rise, np.zeros(past.rows), period)
+
+
+@cache
+def _step_weights(period: int) -> FloatArray:
+    """Weights of the steps between `period` values in the rise of their regression line; they sum to `period`.
+
+    Steps, not values: where nothing moves the line is exactly level.
+    """
+    step = np.arange(1.0, period)
+    weights: FloatArray = 6.0 * step * (period - step) / (period**2 - 1)
+    return weights
+
+
+def _efficiency(past: Past, period: int) -> Column:
     """Kaufman's efficiency ratio: net move over path length, 0..1."""
-    step = np.abs(close - _lag(close, 1))
-    step[0] = 0.0
-    path = _sum(step, period)
-    return np.where(path > 0, np.abs(close - _lag(close, period)) / path, 0.0)
+    close = past.bars.close
+    return Share(np.abs(close[past.now] - close[past.ago(period)]), past.sum(past.path, period))
 
 
-def _candle(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _candle(past: Past) -> Iterable[Column]:
     """Anatomy of the last candle, and the balance of the last few."""
-    span = bars.high - bars.low
-    body = bars.close - bars.open
-    share = np.where(span > 0, body / span, 0.0)
-    upper = np.where(span > 0, (bars.high - np.maximum(bars.open, bars.close)) / span, 0.0)
-    lower = np.where(span > 0, (np.minimum(bars.open, bars.close) - bars.low) / span, 0.0)
-    gap = (bars.open - _lag(bars.close, 1)) / unit
-    return share, upper, lower, body / unit, gap, _mean(np.sign(body), 5), _lag(share, 1), _lag(body, 1) / unit
+    now, before = past.now, past.ago(1)
+    opened, high, low, close = past.bars.open, past.bars.high[now], past.bars.low[now], past.bars.close
+    return (
+        Share(past.body[now], past.span[now]),
+        Share(high - np.maximum(opened[now], close[now]), past.span[now]),
+        Share(np.minimum(opened[now], close[now]) - low, past.span[now]),
+        Distance(close[now], opened[now]),
+        Distance(opened[now], close[before]),
+        past.mean(np.sign(past.body), 5),
+        Share(past.body[before], past.span[before]),
+        Distance(close[before], opened[before]),
+    )
 
 
 SWING_WING = 3
 
 
-def _swings(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _swings(past: Past) -> Iterable[Column]:
     """Distance from, and age of, the last confirmed swing high and low.
 
     A bar is a swing high when none of the SWING_WING bars on either side is higher. It is known
     only SWING_WING bars later, and counts from then on: a centred window would read the future.
     """
-    high_at, low_at = _last_swing(bars.high, talib.MAX), _last_swing(bars.low, talib.MIN)
-    rows = np.arange(len(bars))
-    return (
-        (bars.high[high_at] - bars.close) / unit,
-        (bars.close - bars.low[low_at]) / unit,
-        (rows - high_at) / SLOW,
-        (rows - low_at) / SLOW,
-    )
+    high, low, close = past.bars.high, past.bars.low, past.bars.close[past.now]
+    rows = np.arange(WARMUP, len(past.bars))
+    high_at, low_at = _last_swing(past, high, talib.MAX), _last_swing(past, low, talib.MIN)
+    return Distance(high[high_at], close), Distance(close, low[low_at]), (rows - high_at) / SLOW, (rows - low_at) / SLOW
 
 
-def _last_swing(values: FloatArray, extreme: Callable[[FloatArray, int], FloatArray]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Row of the last swing that is confirmed by row t; the oldest row in reach where there is none."""
-    rows = np.arange(len(values))
-    centre = np.maximum(rows - SWING_WING, 0)
-    confirmed = values[centre] == extreme(values, 2 * SWING_WING + 1)
-    last = np.maximum.accumulate(np.where(confirmed, centre, -1))
-    return np.maximum(last, np.maximum(rows - SLOW, 0))
+def _last_swing(past: Past, series: FloatArray, extreme: Callable[[FloatArray, int], FloatArray]) -> IntArray:
+    """Row of the last swing that is confirmed by each row; the oldest row in reach where there is none."""
+    width = 2 * SWING_WING + 1
+    centre = np.arange(SWING_WING, len(series) - SWING_WING)
+    confirmed = series[centre] == extreme(series, width)[width - 1 :]
+    last = np.maximum.accumulate(centre * confirmed)[past.now]
+    return np.maximum(last, np.arange(WARMUP - SLOW, len(series) - SLOW))
 
 
 HIGHER_FACTORS = (5, 15)
 
 
-def _higher_timeframes(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _higher_timeframes(past: Past) -> Iterable[Column]:
     """Trend of the longer bars that have closed by row t; the one still forming is not read."""
-    found: list[FloatArray] = []
+    close = past.bars.close
     for factor in HIGHER_FACTORS:
-        ends, newest = _closed_longer(bars, factor)
-        closes = bars.close[ends]
-        now = closes[np.maximum(newest, 0)]
+        ends, newest = _closed_longer(past, factor)
+        now = close[ends[newest]]
         for back in (1, 3, 6):
-            before = closes[np.maximum(newest - back, 0)]
-            found.append((now - before) / (unit * np.sqrt(back * factor)))
-        found.append((bars.close - now) / (unit * np.sqrt(factor)))
-    return tuple(found)
+            yield Distance(now, close[ends[newest - back]], back * factor)
+        yield Distance(close[past.now], now, factor)
 
 
-def _closed_longer(
-    bars: Bars, factor: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _closed_longer(past: Past, factor: int) -> tuple[IntArray, IntArray]:
     """Last rows of the longer bars, and for each row the index of the newest one closed by then."""
-    length = factor * bars.timeframe.seconds
-    bucket = bars.time // length
-    ends = np.append(np.flatnonzero(bucket[1:] != bucket[:-1]), len(bucket) - 1)
+    time, seconds = past.bars.time, past.bars.timeframe.seconds
+    bucket = time // (factor * seconds)
     # A row's bar ends at time + one bar length: longer bars of an earlier bucket are closed then.
-    closed_before = (bars.time + bars.timeframe.seconds) // length
-    return ends, np.searchsorted(bucket[ends], closed_before, side="left") - 1
+    closed_before = (time[past.now] + seconds) // (factor * seconds)
+    ends = (bucket != np.concatenate((bucket[1:], closed_before[-1:]))).nonzero()[0]
+    return ends, bucket[ends].searchsorted(closed_before) - 1
 
 
-def _session(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _session(past: Past) -> Iterable[Column]:
     """Phase of the New York day, and of the week: sessions repeat by that clock all year."""
-    local = _NEW_YORK.to_server(bars.time)
-    day = 2.0 * np.pi * (local % 86_400) / 86_400
+    minute = _NEW_YORK.to_server(past.bars.time[past.now]) // 60
     # Epoch day 0 was a Thursday: + 3 makes Monday 0.
-    week = 2.0 * np.pi * ((local // 86_400 + 3) % 7) / 7
-    return np.sin(day), np.cos(day), np.sin(2 * day), np.cos(2 * day), np.sin(week), np.cos(week)
+    return *_DAY_WAVES[:, minute % 1_440], *_WEEK_WAVES[:, (minute // 1_440 + 3) % 7]
+
+
+def _waves(phase: FloatArray) -> FloatArray:
+    """Sine and cosine, (2, n)."""
+    return np.array((np.sin(phase), np.cos(phase)))
+
+
+_DAY = 2.0 * np.pi * (60 * np.arange(1_440)) / 86_400
+_DAY_WAVES = np.concatenate((_waves(_DAY), _waves(2 * _DAY)))
+_WEEK_WAVES = _waves(2.0 * np.pi * np.arange(7) / 7)
 
 
 LEAST_VOLUME = 0.02
 """Share of the average volume below which a bar counts as this quiet: the logarithm of nothing has no value."""
 
 
-def _volume(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _volume(past: Past) -> Iterable[Column]:
     """Tick volume against its own average, and on which side of the candles it came."""
-    assert bars.tick_volume is not None  # noqa: S101  # families() asks for this family only then
-    volume = bars.tick_volume
-    ratio = np.log(np.maximum(volume / _mean(volume, 60), LEAST_VOLUME))
-    direction = np.sign(bars.close - bars.open)
+    assert past.bars.tick_volume is not None  # noqa: S101  # families() asks for this family only then
+    recent = past.since(19)  # the longest sum below is over 20 bars
+    volume = past.bars.tick_volume[recent]
+    ratio = np.log(np.maximum(volume / past.mean(past.bars.tick_volume, 60, 19), LEAST_VOLUME))
+    direction = np.sign(past.body[recent])
     signed = volume * direction
-    flows = [_sum(signed, n) / _sum(volume, n) for n in (5, 20)]
+    flows = [past.sum(signed, period) / past.sum(volume, period) for period in (5, 20)]
     surge = direction * np.maximum(ratio, 0.0)
-    return ratio, *flows, surge, _lag(surge, 1), _sum(surge, 10), _sum(surge, 20)
+    return ratio[past.now], *flows, surge[past.now], surge[past.ago(1)], past.sum(surge, 10), past.sum(surge, 20)
 
 
-def _spread(bars: Bars, unit: FloatArray) -> tuple[FloatArray, ...]:
+def _spread(past: Past) -> Iterable[Column]:
     """Spread against its own average, 0 where they agree; a spread of nothing is a real one."""
-    assert bars.spread is not None  # noqa: S101  # families() asks for this family only then
-    average = _mean(bars.spread, 60)
-    return (np.log1p(np.where(average == 0, 1.0, bars.spread / average)) - np.log(2.0),)
+    assert past.bars.spread is not None  # noqa: S101  # families() asks for this family only then
+    average = past.mean(past.bars.spread, 60)
+    return (np.log1p(np.where(average == 0, 1.0, past.bars.spread[past.now] / average)) - np.log(2.0),)
 
 
 ALWAYS = (

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from config.settings import FilterSettings
-from market_data.clock import new_york_hour
+from market_data.clock import NEW_YORK
 from market_data.sessions import before_weekend, open_sessions, parse_sessions
 
 
@@ -48,7 +46,7 @@ def stale_bar(case: FilterCase) -> str | None:
 
 def blocked_hour(case: FilterCase) -> str | None:
     """No entries in the hours that the settings block; the rollover is one of them."""
-    hour = int(new_york_hour(np.array([int(case.opened.timestamp())]))[0])
+    hour = case.opened.astimezone(NEW_YORK).hour
     return f"blocked hour: {hour}:00 in New York" if hour in case.settings.blocked_hours else None
 
 

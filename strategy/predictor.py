@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from operator import mul
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from config.errors import PredictionFailed, SchemaMismatch
 from execution.orders import Side
 
 Matrix = NDArray[np.float32]
+Value = TypeVar("Value", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Payoff:
     win_short: float
     loss_short: float
 
-    def expected(self, p_long: NDArray[np.float64], p_short: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Expected net R of a long and of a short trade, elementwise."""
+    def expected(self, p_long: Value, p_short: Value) -> tuple[Value, Value]:
+        """Expected net R of a long and of a short trade, of one row or elementwise of many."""
         long = p_long * self.win_long + (1.0 - p_long) * self.loss_long
         short = p_short * self.win_short + (1.0 - p_short) * self.loss_short
         return long, short
@@ -81,6 +85,18 @@ class Forecasts:
     def at(self, index: int) -> Forecast:
         """Row `index` as a single forecast."""
         return Forecast(float(self.p_long[index]), float(self.p_short[index]), Side(int(self.side[index])), float(self.expected_r[index]))
+
+
+def forecast_from_probabilities(p_long: float, p_short: float, payoff: Payoff) -> Forecast:
+    """The forecast of one row's calibrated probabilities.
+
+    Raises:
+        PredictionFailed: if a value is not finite.
+    """
+    if not (math.isfinite(p_long) and math.isfinite(p_short)):
+        raise PredictionFailed("the model gave a value that is not finite")
+    long, short = payoff.expected(p_long, p_short)
+    return Forecast(p_long, p_short, Side.LONG if long >= short else Side.SHORT, max(long, short))
 
 
 def forecasts_from_probabilities(p_long: NDArray[np.float64], p_short: NDArray[np.float64], payoff: Payoff) -> Forecasts:
@@ -112,6 +128,17 @@ class Inference:
     bias: tuple[float, float, float]
     payoff: Payoff
     threshold: float
+
+    def forecast(self, scores: Sequence[float]) -> Forecast:
+        """The forecast of one row's k raw scores; what `forecasts` says of it, but for the last digit.
+
+        In plain numbers: on a dozen of them NumPy takes ten times as long.
+        """
+        logits = [sum(map(mul, row, scores), bias) for row, bias in zip(self.weights, self.bias, strict=True)]
+        top = max(logits)
+        flat, long, short = (math.exp(logit - top) for logit in logits)
+        total = flat + long + short
+        return forecast_from_probabilities(long / total, min(short / total, 1.0 - long / total), self.payoff)
 
     def forecasts(self, scores: NDArray[np.float64]) -> Forecasts:
         """Forecasts of raw scores of shape (n, k)."""
@@ -185,22 +212,30 @@ def require_schema(owner: str, wanted: FeatureSchema, given: FeatureSchema) -> N
 
 
 @lru_cache(maxsize=64)
-def _columns(given: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.intp]:
-    return np.array([given.index(name) for name in wanted], dtype=np.intp)
+def _columns(given: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.intp] | None:
+    """Where the wanted columns stand among the given ones; None where some of them do not."""
+    return np.array([given.index(name) for name in wanted], dtype=np.intp) if set(wanted) <= set(given) else None
 
 
-def select(owner: str, window: FeatureWindow, wanted: FeatureSchema) -> FeatureWindow:
+def select(owner: str, window: FeatureWindow, wanted: FeatureSchema, rows: int | None = None) -> FeatureWindow:
     """The columns that a model reads, in its order.
+
+    Args:
+        owner: how the error calls the model.
+        window: with these columns and maybe others.
+        wanted: the model's columns.
+        rows: how many of the newest rows; all of them where it is not given.
 
     Raises:
         SchemaMismatch: the window lacks some of them.
     """
+    values = window.values if rows is None else window.values[-rows:]
     if window.schema.names == wanted.names:
-        return window
-    missing = tuple(sorted(set(wanted.names) - set(window.schema.names)))
-    if missing:
-        raise SchemaMismatch(owner, missing, ())
-    return FeatureWindow(wanted, window.values[:, _columns(window.schema.names, wanted.names)])
+        return FeatureWindow(wanted, values)
+    columns = _columns(window.schema.names, wanted.names)
+    if columns is None:
+        raise SchemaMismatch(owner, tuple(sorted(set(wanted.names) - set(window.schema.names))), ())
+    return FeatureWindow(wanted, values.take(columns, axis=1))
 
 
 def newest_rows(owner: str, window: FeatureWindow, rows: int) -> Matrix:

@@ -12,7 +12,7 @@ from market_data.bars import Bars, Capabilities
 from strategy.active_models import ActiveModels
 from strategy.decision import Decision
 from strategy.ensemble import combine
-from strategy.features import atr, compute, row_hash, schema_for
+from strategy.features import ATR_PERIOD, atr, compute, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
 from strategy.predictor import FeatureWindow, Forecast, Predictor, select
 
@@ -62,12 +62,12 @@ class ScalpingStrategy:
         forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope)
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = combine(forecasts, {slot: model.inference.threshold for slot, model in voters.items()}, self._filters.min_votes)
-        range_ = float(atr(bars)[-1])
-        case = FilterCase(bars.opened_at(-1), now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
+        opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
+        case = FilterCase(opened, now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
         veto = first_veto(case) if verdict.side is not None else None
         return Decision(
             symbol=bars.symbol,
-            bar_time=bars.opened_at(-1),
+            bar_time=opened,
             side=None if veto else verdict.side,
             reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, snapshot),
             forecasts=forecasts,
@@ -96,7 +96,7 @@ def forecasts_of(
             absent[slot] = objection
             continue
         try:
-            forecasts[slot] = predictor.predict(select(slot, window, predictor.info.schema))
+            forecasts[slot] = predictor.predict(select(slot, window, predictor.info.schema, predictor.info.rows))
         except SlotError as error:
             absent[slot] = str(error)
     return forecasts, absent

@@ -50,7 +50,7 @@ class TreePredictor:
             SchemaMismatch: columns differ from those it was trained on.
             PredictionFailed: no row, a missing value, or no finite result.
         """
-        return self._forecasts(window_rows(self.info, window)).at(0)
+        return self.inference.forecast(self._scores(window_rows(self.info, window))[0].tolist())
 
     def predict_many(self, values: Matrix) -> Forecasts:
         """Forecasts of every row of (n, F).
@@ -58,19 +58,18 @@ class TreePredictor:
         Raises:
             PredictionFailed: no row, a missing value, or no finite result.
         """
-        return self._forecasts(all_rows(self.info, values))
+        return self.inference.forecasts(self._scores(all_rows(self.info, values)))
 
-    def _forecasts(self, rows: Matrix) -> Forecasts:
+    def _scores(self, rows: Matrix) -> NDArray[np.float64]:
         try:
-            scores = tree_scores(self.scorer(rows))  # (n, 3)
+            return tree_scores(self.scorer(rows))  # (n, 3)
         except ValueError as e:  # how both libraries refuse an input
             raise PredictionFailed(f"{owner(self.info)}: the model refused its input: {e}") from e
-        return self.inference.forecasts(scores)
 
 
 def tree_scores(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Raw scores of class probabilities: their logs, floored at `PROBABILITY_FLOOR`; shape (n, 3)."""
-    floored: NDArray[np.float64] = np.maximum(probabilities, PROBABILITY_FLOOR, dtype=np.float64)
+    floored = np.maximum(probabilities.astype(np.float64), PROBABILITY_FLOOR)
     return np.log(floored)
 
 

@@ -17,7 +17,7 @@ def doctor(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Checks machine, settings, home, terminal and symbols; exit code 5 if anything fails. Changes nothing."""
+    """Checks all that must be right; 5 if anything fails."""
     from utils.doctor import Finding, Grade, examine
 
     found: list[Finding] = []

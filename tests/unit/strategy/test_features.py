@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+import talib
 
 from market_data.bars import RATES_DTYPE, Capabilities, Timeframe, bars_from_rates
+from market_data.importers import import_file
+from strategy import features
 from strategy.features import (
     ALWAYS,
     FAMILIES,
@@ -23,10 +27,12 @@ from strategy.features import (
     schema_for,
     sequence_schema,
 )
+from strategy.past import Distance
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
 
 SCHEMA = schema_for(ALL)
+DEV = Path(__file__).parents[3].parent / "shared" / "data" / "dev"
 CUTS = (161, 162, 165, 170, 300, 301, 302, 303, 304, 305, 306, 307, 500, 777, 1_001, 1_150, 1_151, 1_399)
 STARTS = (1, 7, 60, 333, 610, 700, 1_200)
 
@@ -67,6 +73,51 @@ def test_no_row_changes_when_later_bars_arrive(leaks, column):
 @pytest.mark.parametrize("column", SCHEMA.names)
 def test_rows_do_not_depend_on_where_the_history_begins(memories, column):
     assert column not in memories
+
+
+# --- training and serving ---------------------------------------------------------------------
+
+
+def differing(bars, served, ends):
+    """Columns of which a decision's window holds another last digit than the training table."""
+    schema = schema_for(bars.capabilities)
+    table = compute(bars, schema).values
+    windows = [(compute(bars.slice(end - WARMUP - served, end), schema).values[WARMUP:], table[end - served : end]) for end in ends]
+    return {
+        name for late, full in windows for i, name in enumerate(schema.names) if not np.array_equal(late[:, i], full[:, i], equal_nan=True)
+    }
+
+
+@pytest.mark.parametrize("served", [1, 61])
+def test_a_decision_reads_what_training_read_to_the_last_digit(bars, served):
+    assert differing(bars, served, (222, 300, 555, 640, 777, 905, 1_111, 1_399)) == set()
+
+
+@pytest.mark.skipif(not DEV.is_dir(), reason="market data for developers is not here")
+@pytest.mark.parametrize("name", ["EURUSD_M1_20180531_20180629_mt5", "XAUUSD_M1_20251203_20260130_mt5-ftmo"])
+def test_a_decision_on_real_bars_reads_what_training_read(name):
+    real = import_file(DEV / f"{name}.csv.gz").bars
+    assert differing(real, 61, np.linspace(222, len(real), 60).astype(int)) == set()
+
+
+@pytest.mark.parametrize("stretch", [1, 7, 250, 1_240])
+def test_a_long_history_may_be_worked_out_in_stretches(bars, monkeypatch, stretch):
+    whole = compute(bars, SCHEMA).values
+    monkeypatch.setattr(features, "STRETCH", stretch)
+    np.testing.assert_array_equal(compute(bars, SCHEMA).values, whole)
+
+
+def test_the_same_check_finds_a_running_sum(bars, monkeypatch):
+    """TA-Lib's own slope keeps one: its last digits depend on where the history began."""
+
+    def slope(past, period):
+        return Distance(talib.LINEARREG_SLOPE(past.bars.close, period)[past.now] * period, np.zeros(past.rows), period)
+
+    monkeypatch.setattr(features, "_slope", slope)
+    assert differing(bars, 61, (300, 555, 1_111, 1_399)) >= {"slope_10", "slope_30", "slope_60"}
+
+
+# --- look-ahead and memory --------------------------------------------------------------------
 
 
 def _forming_longer_bar(bars):
@@ -112,6 +163,26 @@ def test_higher_timeframes_change_only_when_a_longer_bar_has_closed():
     changed = np.abs(np.diff(moves)[rows - 1]) > 1e-6
     assert set(rows[changed & ~opens_bucket]) == set()
     assert changed[opens_bucket].any()
+
+
+def test_the_slope_is_that_of_the_regression_line():
+    flow = market(400)
+    found = columns_of(flow)
+    for period in (10, 30, 60):
+        fitted = np.polyfit(np.arange(period), flow.close[400 - period :], 1)[0]
+        assert found[f"slope_{period}"][-1] == pytest.approx(fitted * np.sqrt(period) / atr(flow, 60)[-1], rel=1e-5)
+
+
+def test_where_nothing_moved_the_slope_is_level():
+    assert (columns_of(still(market(500), 400, 440))["slope_10"][411:440] == 0.0).all()
+
+
+def test_the_clock_is_read_to_the_minute():
+    found = columns_of(market(400, start=datetime(2024, 1, 8, 12, tzinfo=UTC)))
+    opened = 12 * 60 + 399 - 5 * 60  # New York, a Monday
+    assert found["day_sin"][-1] == pytest.approx(np.sin(2 * np.pi * opened / 1_440), rel=1e-6)
+    assert found["half_day_cos"][-1] == pytest.approx(np.cos(4 * np.pi * opened / 1_440), rel=1e-6)
+    assert (found["week_sin"][-1], found["week_cos"][-1]) == (0.0, 1.0)
 
 
 def test_a_swing_counts_three_bars_after_its_top():

@@ -1,9 +1,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from config.settings import FilterSettings
+from market_data.clock import new_york_hour
 from strategy.filters import FILTERS, FilterCase, blocked_hour, closed_session, first_veto, no_range, stale_bar, weekend
 
 OPENED = datetime(2024, 1, 8, 15, 0, tzinfo=UTC)  # 10:00 in New York
@@ -51,6 +53,15 @@ def test_the_age_is_counted_in_the_bars_own_length():
 )
 def test_hours_are_those_of_new_york_in_winter_and_summer(utc, blocked):
     assert blocked_hour(replace(CASE, opened=utc)) == blocked
+
+
+@pytest.mark.parametrize("change", [datetime(2024, 3, 10, 3, tzinfo=UTC), datetime(2024, 11, 3, 3, tzinfo=UTC)])
+def test_the_hours_are_those_that_training_leaves_out(change):
+    every = FilterSettings(blocked_hours=tuple(range(24)))
+    for quarters in range(48):
+        opened = change + timedelta(minutes=15 * quarters)
+        said = blocked_hour(replace(CASE, opened=opened, settings=every))
+        assert said == f"blocked hour: {new_york_hour(np.array([int(opened.timestamp())]))[0]}:00 in New York"
 
 
 def test_no_hours_blocked_is_allowed():

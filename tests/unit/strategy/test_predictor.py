@@ -55,6 +55,23 @@ def test_any_finite_score_gives_a_distribution(scores, bias):
     assert np.isfinite(found.expected_r).all()
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(*[st.floats(-700, 700)] * 3), st.floats(-3, 3))
+def test_one_row_is_forecast_as_many_are(scores, bias):
+    layer = Inference(((1.0, 0.2, 0.0), (0.0, 1.0, -0.4), (0.3, 0.0, 1.0)), (0.0, bias, -bias), PAYOFF, 0.0)
+    one, many = layer.forecast(scores), layer.forecasts(np.array([scores])).at(0)
+    assert one.p_long + one.p_short <= 1.0
+    assert (one.p_long, one.p_short, one.expected_r) == pytest.approx((many.p_long, many.p_short, many.expected_r), rel=1e-9, abs=1e-12)
+    assert one.side == many.side or abs(layer.payoff.expected(one.p_long, one.p_short)[0] - one.expected_r) < 1e-9
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_one_row_without_a_number_is_no_forecast(bad):
+    layer = Inference(((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0.0, 0.0, 0.0), PAYOFF, 0.0)
+    with pytest.raises(PredictionFailed, match="not finite"):
+        layer.forecast((0.0, bad, 0.0))
+
+
 def test_probabilities_never_sum_to_a_hair_more_than_one():
     layer = Inference(((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0.0, 0.0, 0.0), PAYOFF, 0.0)
     found = layer.forecasts(np.random.default_rng(0).normal(0.0, 20.0, (20_000, 3)) - np.array([60.0, 0.0, 0.0]))
@@ -87,6 +104,12 @@ def test_columns_are_picked_by_name():
     assert picked.schema.names == ("c", "a")
     assert picked.values[0].tolist() == [2.0, 0.0]
     assert select("scalper", window(), SCHEMA).values[0].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_only_the_newest_rows_are_picked_where_a_number_is_given():
+    assert select("lstm", window(4), FeatureSchema(("c", "a")), 2).values.tolist() == [[8.0, 6.0], [11.0, 9.0]]
+    assert select("lstm", window(4), SCHEMA, 1).values.tolist() == [[9.0, 10.0, 11.0]]
+    assert len(select("lstm", window(4), SCHEMA, 9).values) == 4
 
 
 def test_missing_columns_are_named():
