@@ -30,8 +30,8 @@ _LATE = timedelta(hours=1)
 class Deals(Protocol):
     """What the guard asks of the terminal."""
 
-    def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
-        """All deals of the account, deposits included."""
+    def transfers_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
+        """Deposits, withdrawals and other money that comes or goes without a trade."""
         ...
 
 
@@ -113,7 +113,7 @@ class EquityGuard:
         start = self._searched or (datetime.fromisoformat(self.mark.seen) if self.mark is not None else now)
         since = min(start - _LATE, day_start)
         known = {ticket: deal for ticket, deal in self._transfers.items() if deal.time >= since}
-        self._transfers = known | {deal.ticket: deal for deal in self._terminal.deals_between(since, now + _LATE) if deal.transfer}
+        self._transfers = known | {deal.ticket: deal for deal in self._terminal.transfers_between(since, now + _LATE)}
         self._searched = now
 
     def _count_transfers(self, equity: float) -> None:

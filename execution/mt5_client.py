@@ -28,6 +28,7 @@ from execution.terminal import Terminal
 from execution.terminal_session import TerminalSession
 from execution.translate import (
     ORDER_TYPES,
+    TRANSFERS,
     OrderCheck,
     RisingStamps,
     TerminalState,
@@ -162,14 +163,15 @@ class MT5Client(TerminalSession):
         """All deals of a position, whoever made them, oldest first; a new one may come late."""
         return self._deals(self._own("history_deals_get", position=int(position)))
 
-    def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
-        """All deals of the account with `start <= time <= end`, oldest first, deposits included.
+    def transfers_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
+        """Money paid in or out of the account with `start <= time <= end`, oldest first.
 
         The terminal is asked for a day more on either side, so that no difference between its
-        clock and ours hides the newest deals.
+        clock and ours hides the newest deals. The trades among them are left out unread.
         """
         window = (server_date(self._broker_time, start - _DAY), server_date(self._broker_time, end + _DAY))
-        return tuple(deal for deal in self._deals(self._own("history_deals_get", *window)) if start <= deal.time <= end)
+        raws = (raw for raw in self._own("history_deals_get", *window) if raw.type in TRANSFERS)
+        return tuple(deal for deal in self._deals(raws) if start <= deal.time <= end)
 
     def _deals(self, raws: Iterable[Any]) -> tuple[Deal, ...]:
         return tuple(sorted((deal_from(raw, self._broker_time) for raw in raws), key=lambda deal: (deal.time, deal.ticket)))

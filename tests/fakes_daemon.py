@@ -107,9 +107,9 @@ class FakeBroker:
         self.checked.append(intent)
         return self.verdict
 
-    def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
-        self._may("deals_between")
-        return tuple(d for d in self.deals if start <= d.time <= end)
+    def transfers_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
+        self._may("transfers_between")
+        return tuple(d for d in self.deals if d.transfer and start <= d.time <= end)
 
     def send(self, intent: OrderIntent) -> OrderResult:
         self.on_send(intent)

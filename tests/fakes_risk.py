@@ -105,10 +105,10 @@ class AccountBook:
         self._may()
         return SPECS[symbol]
 
-    def deals_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
+    def transfers_between(self, start: datetime, end: datetime) -> tuple[Deal, ...]:
         self._may()
         self.searches += 1
-        return tuple(deal for deal in self.deals if start <= deal.time <= end)
+        return tuple(deal for deal in self.deals if deal.transfer and start <= deal.time <= end)
 
     def trade(self, profit: float, at: datetime) -> None:
         """A closed trade."""

@@ -210,11 +210,11 @@ def test_a_long_history_spans_both_changes():
     np.testing.assert_array_equal(client.rates("EURUSD", Timeframe.D1, 1, 500)["time"], utc)
 
 
-def test_deals_between_asks_in_server_time_with_a_day_of_margin():
-    inside = trade_deal(1)
-    early = trade_deal(2, time_msc=(SERVER_NOON - 7200) * 1000)
+def test_transfers_between_asks_in_server_time_with_a_day_of_margin():
+    inside = trade_deal(1, type=2)
+    early = trade_deal(2, type=2, time_msc=(SERVER_NOON - 7200) * 1000)
     terminal = ScriptedTerminal(history_deals_get=(early, inside))
-    deals = client_of(terminal).deals_between(MONDAY - timedelta(hours=1), MONDAY)
+    deals = client_of(terminal).transfers_between(MONDAY - timedelta(hours=1), MONDAY)
     asked_from, asked_to = terminal.requests[0].args
     assert asked_from == MONDAY + timedelta(hours=2 - 1 - 24)
     assert asked_to == MONDAY + timedelta(hours=2 + 24)
@@ -226,8 +226,9 @@ def test_deals_between_asks_in_server_time_with_a_day_of_margin():
     ("kind", "transfer"), [(0, False), (1, False), (2, True), (3, True), (4, False), (6, True), (7, False), (12, False)]
 )
 def test_deposits_credit_and_bonus_are_transfers_and_charges_are_not(kind, transfer):
-    deals = client_of(ScriptedTerminal(history_deals_get=(trade_deal(type=kind, profit=500.0),))).deals_between(MONDAY, MONDAY)
-    assert [(deal.transfer, deal.profit) for deal in deals] == [(transfer, 500.0)]
+    client = client_of(ScriptedTerminal(history_deals_get=(trade_deal(type=kind, profit=500.0),)))
+    assert [deal.transfer for deal in client.deals_of(7)] == [transfer]
+    assert [deal.profit for deal in client.transfers_between(MONDAY, MONDAY)] == [500.0] * transfer
 
 
 # positions and deals
