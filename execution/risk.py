@@ -17,7 +17,6 @@ from execution.orders import Side
 from execution.risk_case import Approved, Case, Denied, Proposal, RiskState, Scene, TradingState, at_least_zero, finite, positive
 from execution.sizing import lots_for_risk
 from execution.surroundings import correlated_positions, currency_exposure, currency_risk, drawdown, news_window, order_rate
-from execution.terminal import Execution
 from market_data.clock import NEW_YORK
 
 __all__ = [
@@ -74,11 +73,11 @@ def max_positions(case: Case) -> str | None:
 
 
 def max_positions_per_symbol(case: Case) -> str | None:
-    """So many positions on the symbol; one where the account nets, for a second entry would merge into the first."""
+    """So many positions on the symbol; one where the account nets, for a second one would merge into the first, whoever opened that."""
     symbol, limit, named = case.proposal.spec.name, case.risk.max_positions_per_symbol, "MAX_POSITIONS_PER_SYMBOL"
-    if case.account.margin_mode != Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING:
-        limit, named = 1, "what a netting account can hold"
     have = sum(position.symbol == symbol for position in case.state.positions)
+    if not case.account.hedging:
+        have, limit, named = have + case.state.foreign, 1, "what a netting account can hold"
     return f"{have} positions open on {symbol}, {named} is {limit}" if have >= limit else None
 
 

@@ -40,6 +40,10 @@ class Broker(Books, Protocol):
         """The latest tick."""
         ...
 
+    def foreign_positions(self, symbol: str) -> int:
+        """How many open positions on a symbol are not ours."""
+        ...
+
     def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
         """Account currency that an order would bind."""
         ...
@@ -182,8 +186,7 @@ class TradeDesk:
             position=entry.ticket,
             reason=mend.reason,
         )
-        result = self._send_once(intent, now)
-        if result is not None:
+        if (result := self._send_once(intent, now)) is not None:
             self._guard.answered(entry, result)
 
     def _note_equity(self, now: datetime) -> None:
@@ -237,15 +240,17 @@ class TradeDesk:
         return Proposal(spec, side, entry, sl, tp, quote, round_trip)
 
     def _risk_state(self, symbol: str, bars: Bars) -> RiskState:
+        account = self._broker.account()
         return RiskState(
             trading=self.trading,
-            account=self._broker.account(),
+            account=account,
             day_equity=self._day_equity[1] if self._day_equity else None,
             positions=self._broker.positions(),
             unresolved=self._book.unresolved(symbol),
             bars_since_loss=self._bars_since_loss(symbol, bars),
             margin_per_lot=None,
             profit_per_lot=None,
+            foreign=0 if account.hedging else self._broker.foreign_positions(symbol),
         )
 
     def _review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
@@ -324,8 +329,7 @@ class TradeDesk:
         """Closes a part and moves the stop, where the policy wants it; one thing in flight per position."""
         for step in (self._caretaker.partial, self._caretaker.stop):
             intent = None if self._book.changing(entry.ticket) else step(entry, bars, now)
-            result = None if intent is None else self._send_once(intent, bars.opened_at(-1))
-            if intent is not None and result is not None:
+            if intent is not None and (result := self._send_once(intent, bars.opened_at(-1))) is not None:
                 logger.info("{}: {} of {}: {}", intent.symbol, intent.reason, intent.position, result.state.value)
 
     def _send_once(self, intent: OrderIntent, bar_time: datetime) -> OrderResult | None:
