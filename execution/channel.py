@@ -10,50 +10,13 @@ from typing import Any, Protocol
 
 import config.errors
 from config.errors import ScalperError
+from execution.simulated.messages import FUNCTIONS
 from execution.terminal import ModuleTerminal, Reply, Request
 from execution.wire import LONGEST_REPLY, LONGEST_REQUEST, decode, encode
 from market_data.clock import SystemClock
 
 SLICE = 0.2
 """Seconds of one wait: on Windows a signal cannot end a longer one."""
-
-FUNCTIONS = frozenset(
-    [
-        "initialize",
-        "login",
-        "shutdown",
-        "version",
-        "last_error",
-        "terminal_info",
-        "account_info",
-        "symbols_total",
-        "symbols_get",
-        "symbol_info",
-        "symbol_info_tick",
-        "symbol_select",
-        "market_book_add",
-        "market_book_get",
-        "market_book_release",
-        "copy_rates_from",
-        "copy_rates_from_pos",
-        "copy_rates_range",
-        "copy_ticks_from",
-        "copy_ticks_range",
-        "orders_total",
-        "orders_get",
-        "order_calc_margin",
-        "order_calc_profit",
-        "order_check",
-        "order_send",
-        "positions_total",
-        "positions_get",
-        "history_orders_total",
-        "history_orders_get",
-        "history_deals_total",
-        "history_deals_get",
-    ]
-)
-"""The functions of the official module: what another process may ask for."""
 
 _RAISED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, ScalperError, SystemError, TypeError, ValueError)
 _SPOKEN = {
@@ -206,7 +169,7 @@ class Hosted:
             also: functions of its own that may be called too.
         """
         clock = getattr(module, "clock", None)
-        return cls(ModuleTerminal(module), FUNCTIONS | set(also), None if clock is None else clock.now)
+        return cls(ModuleTerminal(module), {*FUNCTIONS, *also}, None if clock is None else clock.now)
 
 
 def answer_all(connection: Line, hosted: Hosted) -> None:

@@ -155,9 +155,9 @@ class MT5Client(TerminalSession):
         raws = self._own("positions_get", **chosen)
         return tuple(position_from(raw, self._broker_time) for raw in raws if int(raw.magic) == self.magic)
 
-    def foreign_positions(self) -> int:
-        """How many open positions are not ours."""
-        return sum(int(raw.magic) != self.magic for raw in self._own("positions_get"))
+    def foreign_positions(self, symbol: str) -> int:
+        """How many open positions on a symbol are not ours; a netting account would merge ours into them."""
+        return sum(int(raw.magic) != self.magic for raw in self._own("positions_get", symbol=symbol))
 
     def deals_of(self, position: int) -> tuple[Deal, ...]:
         """All deals of a position, whoever made them, oldest first; a new one may come late."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 
+_HEDGING = 2  # ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
+
 
 class Side(IntEnum):
     """Direction of a trade; its value is the sign of its profit when price rises."""
@@ -150,6 +152,11 @@ class Account:
     trade_mode: int
     margin_mode: int
     trade_allowed: bool
+
+    @property
+    def hedging(self) -> bool:
+        """Whether a symbol can have several positions; otherwise they merge into one."""
+        return self.margin_mode == _HEDGING
 
 
 @dataclass(frozen=True, slots=True)

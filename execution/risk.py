@@ -73,10 +73,12 @@ def max_positions(case: Case) -> str | None:
 
 
 def max_positions_per_symbol(case: Case) -> str | None:
-    """So many positions on the symbol."""
-    symbol, limit = case.proposal.spec.name, case.risk.max_positions_per_symbol
+    """So many positions on the symbol; one where the account nets, for a second one would merge into the first, whoever opened that."""
+    symbol, limit, named = case.proposal.spec.name, case.risk.max_positions_per_symbol, "MAX_POSITIONS_PER_SYMBOL"
     have = sum(position.symbol == symbol for position in case.state.positions)
-    return f"{have} positions open on {symbol}, MAX_POSITIONS_PER_SYMBOL is {limit}" if have >= limit else None
+    if not case.account.hedging:
+        have, limit, named = have + case.state.foreign, 1, "what a netting account can hold"
+    return f"{have} positions open on {symbol}, {named} is {limit}" if have >= limit else None
 
 
 def daily_loss(case: Case) -> str | None:

@@ -57,6 +57,7 @@ class RiskState:
         bars_since_loss: closed bars since a losing trade ended on the symbol; None: no such trade.
         margin_per_lot: account currency that one lot of the proposal binds.
         profit_per_lot: account currency that one lot makes from entry to stop; negative.
+        foreign: positions of others on the symbol; counted where the account nets, for ours would merge into them.
     """
 
     trading: TradingState
@@ -67,6 +68,7 @@ class RiskState:
     bars_since_loss: int | None
     margin_per_lot: float | None
     profit_per_lot: float | None
+    foreign: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from loguru import logger
 
 from config.errors import RetryError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Position, Side
-from execution.terminal import Execution
 from strategy.decision import TradeEntry, TradeExit
 from strategy.order_search import OrderRecords, OrderSearch, Venue
 
@@ -128,7 +127,7 @@ class PositionBook:
         Raises:
             RetryError: the terminal does not answer, or shows another account, whose books tell nothing of ours.
         """
-        hedging = self._broker.account().margin_mode == Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
+        hedging = self._broker.account().hedging
         claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
         for intent, result in self._search.look(now, claimed, hedging=hedging):
             self.follow(intent, result)

@@ -40,6 +40,10 @@ class Broker(Books, Protocol):
         """The latest tick."""
         ...
 
+    def foreign_positions(self, symbol: str) -> int:
+        """How many open positions on a symbol are not ours."""
+        ...
+
     def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
         """Account currency that an order would bind."""
         ...
@@ -161,12 +165,12 @@ class TradeDesk:
             verdict = self._guard.verdict(entry, position, now)
             if isinstance(verdict, Mend):
                 logger.warning("{}: position {}: {}: setting them", entry.symbol, entry.ticket, verdict.reason)
-                self._guard.answered(entry, self._mend(entry, position, verdict, now))
+                self._mend(entry, position, verdict, now)
             elif verdict is not None:
                 logger.error("{}: position {} cannot be protected: closing it", entry.symbol, entry.ticket)
                 self.close(entry, "unprotected", now)
 
-    def _mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> OrderResult:
+    def _mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> None:
         intent = OrderIntent(
             key=f"g{entry.ticket}-{int(now.timestamp() * 1_000):x}",
             symbol=entry.symbol,
@@ -182,7 +186,8 @@ class TradeDesk:
             position=entry.ticket,
             reason=mend.reason,
         )
-        return self._send(intent, now)
+        if (result := self._send_once(intent, now)) is not None:
+            self._guard.answered(entry, result)
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and at the start of every trading day."""
@@ -235,15 +240,17 @@ class TradeDesk:
         return Proposal(spec, side, entry, sl, tp, quote, round_trip)
 
     def _risk_state(self, symbol: str, bars: Bars) -> RiskState:
+        account = self._broker.account()
         return RiskState(
             trading=self.trading,
-            account=self._broker.account(),
+            account=account,
             day_equity=self._day_equity[1] if self._day_equity else None,
             positions=self._broker.positions(),
             unresolved=self._book.unresolved(symbol),
             bars_since_loss=self._bars_since_loss(symbol, bars),
             margin_per_lot=None,
             profit_per_lot=None,
+            foreign=0 if account.hedging else self._broker.foreign_positions(symbol),
         )
 
     def _review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
@@ -322,17 +329,16 @@ class TradeDesk:
         """Closes a part and moves the stop, where the policy wants it; one thing in flight per position."""
         for step in (self._caretaker.partial, self._caretaker.stop):
             intent = None if self._book.changing(entry.ticket) else step(entry, bars, now)
-            if intent is not None:
-                self._send_once(intent, bars.opened_at(-1))
+            if intent is not None and (result := self._send_once(intent, bars.opened_at(-1))) is not None:
+                logger.info("{}: {} of {}: {}", intent.symbol, intent.reason, intent.position, result.state.value)
 
-    def _send_once(self, intent: OrderIntent, bar_time: datetime) -> None:
-        """Sends what a repeated pass over the same bar must not send again."""
+    def _send_once(self, intent: OrderIntent, bar_time: datetime) -> OrderResult | None:
+        """Sends what a repeated pass at the same instant, also after a restart, must not send again; None where it was sent before."""
         try:
-            result = self._send(intent, bar_time)
+            return self._send(intent, bar_time)
         except OutcomeUnknown as error:
             logger.warning("{}: not sent twice at one instant: {}", intent.symbol, error)
-            return
-        logger.info("{}: {} of {}: {}", intent.symbol, intent.reason, intent.position, result.state.value)
+            return None
 
     def close(self, entry: TradeEntry, reason: str, now: datetime) -> None:
         """Sends one closing order for a trade, unless one is already on its way."""
@@ -356,12 +362,8 @@ class TradeDesk:
             position=entry.ticket,
             reason=reason,
         )
-        try:
-            result = self._send(intent, now)
-        except OutcomeUnknown as error:
-            logger.warning("{}: not closed twice at one instant: {}", entry.symbol, error)
-            return
-        if result.state in (OrderState.FILLED, OrderState.PARTIAL):
+        result = self._send_once(intent, now)
+        if result is not None and result.state in (OrderState.FILLED, OrderState.PARTIAL):
             self._book.settle(now)
 
 

@@ -43,7 +43,7 @@ FEE = 3.5
 
 
 class FakeBroker:
-    """A hedging account whose next answers a test can choose.
+    """An account, hedging unless told otherwise, whose next answers a test can choose.
 
     `answers` is consumed by `send`, one a call: `fill` (also when it is empty), `half`, `refuse`,
     `lost` (unknown, nothing happened), `silent` (unknown, it was filled). A function whose name is
@@ -67,6 +67,7 @@ class FakeBroker:
         self.bid = 1.1
         self.balance = 10_000.0
         self.known_spec = EURUSD
+        self.margin_mode, self.foreign = 2, 0
         self.on_send: Callable[[OrderIntent], None] = lambda intent: None
         self._tickets = iter(range(1_001, 10_000))
 
@@ -74,7 +75,7 @@ class FakeBroker:
 
     def account(self) -> Account:
         self._may("account")
-        return an_account(balance=self.balance, equity=self.balance)
+        return an_account(balance=self.balance, equity=self.balance, margin_mode=self.margin_mode)
 
     def terminal_connected(self) -> bool:
         return "terminal_connected" not in self.failing
@@ -90,6 +91,10 @@ class FakeBroker:
     def positions(self, symbol: str | None = None) -> tuple[Position, ...]:
         self._may("positions")
         return tuple(p for p in self.held.values() if symbol in (None, p.symbol))
+
+    def foreign_positions(self, symbol: str) -> int:
+        self._may("foreign_positions")
+        return self.foreign
 
     def deals_of(self, position: int) -> tuple[Deal, ...]:
         self._may("deals_of")

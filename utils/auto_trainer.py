@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from scipy.stats import binom
 
-from config.errors import FitCancelled, InsufficientHistory, ScalperError
+from config.errors import FitCancelled, InsufficientHistory, RetryError, ScalperError
 from config.settings import TrainingSettings
 from market_data.clock import Clock, utc_text
 from strategy.decision import JobRun, ModelEvent
@@ -30,6 +30,8 @@ RECENT_TRADES, LEAST_TRADES, LOOK_BACK = 20, 10, 200
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """Between two looks for requests and due jobs."""
+AGAIN = timedelta(minutes=5)
+"""A job that failed for what may have passed by then, such as a lost terminal, does not wait for its next turn."""
 IMPROBABLE = 0.01
 """One-sided binomial probability below which a losing streak is not bad luck."""
 
@@ -242,6 +244,7 @@ class AutoTrainer:
         started = self._wall.monotonic()
         self._status = replace(self._status, running=name)
         self._progress(name, True)
+        every = self._every(name)
         try:
             run = self._check_performance(now) if name == PERFORMANCE else self._train(self._jobs[name])
         except FitCancelled as error:
@@ -249,19 +252,20 @@ class AutoTrainer:
         except InsufficientHistory as error:
             run = JobRun(name, trigger, now, "skipped", str(error), self._due[name])
         except ScalperError as error:
+            every = min(every, AGAIN) if isinstance(error, RetryError) else every
             run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
         except Exception as error:  # noqa: BLE001  # the trainer's one boundary, DESIGN 4.8: the job fails, the others go on
             logger.opt(exception=error).error("{}: unexpected {}", name, type(error).__name__)
             run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
         finally:
             self._progress(name, False)
-        return self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)))
+        return self._finish(replace(run, trigger=trigger, started=now, seconds_wall=round(self._wall.monotonic() - started, 3)), every)
 
-    def _finish(self, run: JobRun) -> JobRun:
+    def _finish(self, run: JobRun, every: timedelta) -> JobRun:
         """Sets the next due time; a cancelled job stays due, so that a restart runs it."""
         due = self._due[run.job]
         if run.outcome != "cancelled":
-            due = self._table.after(run.job, due, self._every(run.job), self._clock.now())
+            due = self._table.after(run.job, due, every, self._clock.now())
         self._status = replace(self._status, running="", last={**self._status.last, run.job: f"{run.outcome}: {run.reason}"})
         run = replace(run, due_next=due)
         self._chronicle.record_job(run)

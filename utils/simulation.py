@@ -6,10 +6,11 @@ function of values that can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from config.errors import SettingsError
 from config.settings import Settings
@@ -58,21 +59,38 @@ def simulated_module(settings: Settings, source: Sequence[str], start: datetime 
         feeds,
         {symbol: spec_of(history, simulation.sim_currency) for symbol, history in feeds.items()},
         history_bars=settings.data.history_bars * _bars_per_bar(settings, feeds),
-        account=SimulatedAccount(
-            balance=simulation.sim_balance,
-            leverage=simulation.sim_leverage,
-            commission_per_lot=settings.risk.commission_per_lot,
-            slippage_points=simulation.sim_slippage_points,
-            currency=simulation.sim_currency,
-            hedging=simulation.sim_margin_mode == "hedging",
-            margin_call=simulation.sim_margin_call_percent,
-            stop_out=simulation.sim_stop_out_percent,
-        ),
-        terms=None if simulation.sim_swap else dict.fromkeys(feeds, BrokerTerms()),
+        account=account_of(settings),
+        terms=terms_of(settings, feeds),
         broker_time=BrokerTime(settings.terminal.broker_time_zone),
         book=book,
         start=start,
     )
+
+
+def account_of(settings: Settings, **identity: Any) -> SimulatedAccount:
+    """The account that the settings open.
+
+    Args:
+        settings: of money, leverage, margin and costs.
+        identity: `login` and `server`, where they are not the usual ones.
+    """
+    simulation = settings.simulation
+    return SimulatedAccount(
+        balance=simulation.sim_balance,
+        leverage=simulation.sim_leverage,
+        commission_per_lot=settings.risk.commission_per_lot,
+        slippage_points=simulation.sim_slippage_points,
+        currency=simulation.sim_currency,
+        hedging=simulation.sim_margin_mode == "hedging",
+        margin_call=simulation.sim_margin_call_percent,
+        stop_out=simulation.sim_stop_out_percent,
+        **identity,
+    )
+
+
+def terms_of(settings: Settings, symbols: Iterable[str]) -> Mapping[str, BrokerTerms] | None:
+    """The broker's terms by symbol; None: the usual ones, swap included."""
+    return None if settings.simulation.sim_swap else dict.fromkeys(symbols, BrokerTerms())
 
 
 def _feeds(settings: Settings, source: Sequence[str]) -> Mapping[str, Bars | Quotes]:

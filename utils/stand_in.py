@@ -13,11 +13,11 @@ from typing import Any
 from config.errors import HomeError
 from config.home import Home, hold_home, open_home
 from config.settings import Settings
-from execution.simulated import SimulatedAccount, SimulatedMT5
+from execution.simulated import SimulatedMT5
 from execution.simulated.endless import MARKET_WATCH, EndlessMarket, EndlessTerminal
 from market_data.clock import BrokerTime
 from market_data.importers import read_market
-from utils.simulation import SYNTHETIC, spec_of
+from utils.simulation import SYNTHETIC, account_of, spec_of, terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,7 @@ def open_stand_in(settings: Settings, asked: StandIn, now: datetime) -> Iterator
 
 
 def _terminal(settings: Settings, asked: StandIn, now: datetime, home: Home | None) -> SimulatedMT5:
-    account = SimulatedAccount(
-        login=asked.login,
-        server=asked.server,
-        balance=settings.simulation.sim_balance,
-        leverage=settings.simulation.sim_leverage,
-        commission_per_lot=settings.risk.commission_per_lot,
-        slippage_points=settings.simulation.sim_slippage_points,
-    )
+    account = account_of(settings, login=asked.login, server=asked.server)
     keeps: dict[str, Any] = {"account": account, "book": None if home is None else home.path / "stand_in.db"}
     return _endless(settings, asked, now, home, keeps) if asked.synthetic else _from_files(settings, asked, keeps)
 
@@ -89,7 +82,9 @@ def _endless(settings: Settings, asked: StandIn, now: datetime, home: Home | Non
         began if home is None else _first_start(home, began),
         simulation.synthetic_seed,
         simulation.synthetic_edge,
+        simulation.sim_currency,
     )
+    keeps |= {"terms": terms_of(settings, market.symbols)}
     return EndlessTerminal(market, began, BrokerTime(settings.terminal.broker_time_zone), **keeps)
 
 
@@ -101,6 +96,7 @@ def _from_files(settings: Settings, asked: StandIn, keeps: dict[str, Any]) -> Si
         history_bars=settings.data.history_bars,
         broker_time=BrokerTime(settings.terminal.broker_time_zone),
         start=asked.start,
+        terms=terms_of(settings, feeds),
         **keeps,
     )
 

@@ -54,12 +54,14 @@ class EndlessMarket:
         start: when it is first looked at, aware.
         seed: of the prices.
         edge: strength of the predictable part.
+        currency: of the account.
     """
 
     symbols: Sequence[str]
     start: datetime
     seed: int
     edge: float
+    currency: str = "USD"
 
     @property
     def first(self) -> datetime:
@@ -109,12 +111,12 @@ class EndlessTerminal(SimulatedMT5):
         market: what it trades on.
         until: prices are made up to this instant at least, and further when time gets there.
         broker_time: the server's clock.
-        more: `account` and `book`, as `SimulatedMT5` takes them.
+        more: `account`, `book` and `terms`, as `SimulatedMT5` takes them.
     """
 
     def __init__(self, market: EndlessMarket, until: datetime, broker_time: BrokerTime, **more: Any) -> None:
         feeds = {symbol: market.bars(symbol, max(until, market.start) + MARGIN) for symbol in market.symbols}
-        specs = {symbol: spec_of(symbol) for symbol in market.symbols}
+        specs = {symbol: spec_of(symbol, market.currency) for symbol in market.symbols}
         super().__init__(feeds, specs, history_bars=1, broker_time=broker_time, start=market.start - timedelta(minutes=1), **more)
         self._recipe, self._broker_time = market, broker_time
         self._older = {symbol: _rates_of(market.older(symbol, bars.open.item(0)), broker_time) for symbol, bars in feeds.items()}
@@ -185,9 +187,9 @@ class DeepSeries(Series):
         return np.concatenate([old, new]) if len(old) else new
 
 
-def spec_of(symbol: str) -> SymbolSpec:
-    """The symbol as its broker would describe it."""
-    spec = default_spec(symbol)
+def spec_of(symbol: str, currency: str = "USD") -> SymbolSpec:
+    """The symbol as its broker would describe it to an account in `currency`."""
+    spec = default_spec(symbol, currency=currency)
     return replace(spec, exemode=mt5.SYMBOL_TRADE_EXECUTION_INSTANT) if symbol in INSTANT else spec
 
 

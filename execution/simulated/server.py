@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
 
 from execution.simulated.link import Session
@@ -57,7 +57,7 @@ class TerminalServer:
     def __init__(self, terminal: SimulatedMT5, due: Callable[[], datetime]) -> None:
         self._terminal, self._due = terminal, due
         self._key = secrets.token_bytes(32)
-        self._listener = Listener((_LOOPBACK, 0), authkey=self._key)
+        self._listener = Listener((_LOOPBACK, 0))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="terminal-server", daemon=True)
         self._thread.start()
@@ -82,19 +82,30 @@ class TerminalServer:
         while not self._closing.is_set():
             try:
                 connection = self._listener.accept()
-            except (OSError, EOFError, AuthenticationError):
-                continue  # somebody without the key, or our own wake-up call
+            except OSError:
+                continue  # it hung up at once
             threading.Thread(target=self._serve, args=(connection,), name="terminal-program", daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
-        """Answers one program until it ends."""
+        """Answers one program until it ends; one that says nothing keeps nobody else waiting."""
         session = Session()
         with connection, suppress(OSError, EOFError):
+            if not self._knows_key(connection):
+                return
             while True:
                 name, args, keywords = unpacked(connection.recv_bytes(), STRUCTS)
                 if self._closing.is_set():
                     return
                 connection.send_bytes(packed(self._answer(session, name, args, keywords)))
+
+    def _knows_key(self, connection: Connection) -> bool:
+        """Both sides prove the key to each other, in the order in which `Client` does."""
+        try:
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+        except (AssertionError, AuthenticationError, ValueError):  # by Python version
+            return False
+        return True
 
     def _answer(self, session: Session, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[str, Any, tuple[int, str]]:
         """What a call gave: its value, or the type and text of what it raised; and its `last_error`."""

@@ -9,15 +9,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from utils.cli.options import HomeOption, SourceOption, SymbolsOption, settings_with
 from utils.cli.output import tell
-
-if TYPE_CHECKING:
-    pass
 
 INTERRUPTED = 130
 _GRACE = 5.0

@@ -61,7 +61,7 @@ def account(found: Account, settings: Settings) -> Iterator[Finding]:
         remedy = "use the master password, not the investor's; ask the broker if experts may trade"
         yield failed("trading rights", "the broker does not let this login trade", remedy)
     kept = _MARGIN_MODES.get(found.margin_mode, f"margin mode {found.margin_mode}")
-    if found.margin_mode == Execution.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING:
+    if found.hedging:
         yield passed("positions", kept)
     else:
         yield warned("positions", f"{kept}: positions opened by hand merge with ours", "prefer a hedging account, or trade nothing by hand")

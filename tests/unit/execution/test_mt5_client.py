@@ -86,7 +86,7 @@ def test_the_modules_system_error_is_translated():
 def test_empty_is_not_a_failure():
     client = client_of(ScriptedTerminal(positions_get=(), history_deals_get=()))
     assert client.positions() == ()
-    assert client.foreign_positions() == 0
+    assert client.foreign_positions("EURUSD") == 0
     assert client.deals_of(7) == ()
 
 
@@ -242,7 +242,7 @@ def test_positions_are_ours_only():
     assert [(p.ticket, p.side) for p in ours] == [(7, Side.LONG), (9, Side.SHORT)]
     assert ours[0].opened == MONDAY
     assert dict(terminal.requests[0].kwargs) == {"symbol": "EURUSD"}
-    assert client.foreign_positions() == 1
+    assert client.foreign_positions("EURUSD") == 1
 
 
 def test_deals_are_translated_and_sorted():

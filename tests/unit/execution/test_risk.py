@@ -164,6 +164,21 @@ def test_volume_limit_counts_what_is_open_in_the_direction():
     assert verdict == Approved(0.2, pytest.approx(21.4), "volume_limit")
 
 
+@pytest.mark.parametrize(("margin_mode", "denied"), [(2, False), (0, True), (1, True)])
+def test_only_a_hedging_account_can_hold_a_second_position_on_a_symbol(margin_mode, denied):
+    several = RISK.model_copy(update={"max_positions_per_symbol": 2})
+    verdict = review(risk=several, account=account(margin_mode=margin_mode), positions=(position(),))
+    assert isinstance(verdict, Denied) is denied
+    if denied:
+        assert (verdict.rule, "netting" in verdict.detail) == ("max_positions_per_symbol", True)
+
+
+@pytest.mark.parametrize(("margin_mode", "denied"), [(2, False), (0, True)])
+def test_where_positions_merge_those_of_others_bar_the_symbol(margin_mode, denied):
+    verdict = review(account=account(margin_mode=margin_mode), foreign=1)
+    assert isinstance(verdict, Denied) is denied
+
+
 def test_volume_max_caps():
     capped = replace(LONG, spec=replace(EURUSD, volume_max=0.25))
     assert review(capped).volume == 0.25

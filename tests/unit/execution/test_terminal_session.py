@@ -125,7 +125,13 @@ def test_it_never_connects_to_another_account_than_the_first_time(change):
 def test_nothing_of_another_account_is_read_or_changed(change):
     terminal, client = connected()
     swap(terminal, change)
-    calls = [client.account, client.positions, client.foreign_positions, lambda: client.deals_of(7), lambda: client.find(intent())]
+    calls = [
+        client.account,
+        client.positions,
+        lambda: client.foreign_positions("EURUSD"),
+        lambda: client.deals_of(7),
+        lambda: client.find(intent()),
+    ]
     for call in calls:
         with pytest.raises(AccountChanged, match=f"{next(iter(change))} was .* log in to the first one again"):
             call()

@@ -111,3 +111,16 @@ def test_after_a_restart_any_stop_is_fine_and_none_is_not(case):
     case.restart()
     case.pass_time()
     assert case.broker.held[case.trade.ticket].sl == case.trade.sl
+
+
+def test_a_restart_at_the_same_instant_waits_and_ends_nothing(case):
+    """A simulated clock stands still while no daemon runs, so that the key of the first try is taken."""
+    case.enter()
+    drop(case, sl=0.0)
+    case.broker.answers.append("refuse")
+    case.pass_time()
+    case.restart()
+    case.pass_time(timedelta(0))
+    assert purposes(case) == ["entry", "stop"]
+    case.pass_time(AGAIN)
+    assert case.broker.held[case.trade.ticket].sl == case.trade.sl

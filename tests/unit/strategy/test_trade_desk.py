@@ -529,3 +529,15 @@ def test_positions_of_others_are_left_alone():
     assert ledger.closed[ours].exit.reason == "time"
     assert {position.ticket for position in module.positions_get()} == {other, by_hand}
     assert set(ledger.entries) == {ours}
+
+
+@pytest.mark.parametrize(("margin_mode", "action"), [(0, "denied"), (2, "sent")])
+def test_a_netting_account_takes_no_entry_where_somebody_else_holds_the_symbol(case, margin_mode, action):
+    case.broker.margin_mode, case.broker.foreign = margin_mode, 1
+    assert case.enter().action == action
+
+
+def test_whether_somebody_else_holds_the_symbol_must_be_known(case):
+    case.broker.margin_mode = 0
+    case.broker.failing.add("foreign_positions")
+    assert case.enter().action == "denied"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from scipy.stats import binom
 
-from config.errors import ArtifactError, FitCancelled, InsufficientHistory, StorageBusy
+from config.errors import ArtifactError, FitCancelled, InsufficientHistory, StorageBusy, TerminalDisconnected
 from config.settings import TrainingSettings
 from execution.orders import Side
 from market_data.clock import ManualClock, SystemClock
@@ -18,7 +18,7 @@ from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change
 from tests.fakes_recorder import ListRecorder
 from utils import auto_trainer
-from utils.auto_trainer import PERFORMANCE, AutoTrainer
+from utils.auto_trainer import AGAIN, PERFORMANCE, AutoTrainer
 
 START = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -254,6 +254,16 @@ class TestOutcomes:
         assert [(run.job, run.outcome) for run in bench.chronicle.runs] == [(FOREST.name, "failed"), (BOOSTER.name, "promoted")]
         assert type(error).__name__ in bench.runs(FOREST.name)[0].reason
         assert bench.trainer.get_status().last[FOREST.name].startswith("failed")
+
+    def test_a_job_that_met_a_lost_terminal_is_tried_again_soon(self):
+        bench = Bench(jobs=(FOREST,))
+        bench.workshop.answers = {"scalper": TerminalDisconnected("copy_rates_from_pos", -10002, "no answer")}
+        with bench:
+            bench.tick()
+            bench.workshop.answers = {"scalper": 2}
+            bench.tick(AGAIN)
+            bench.tick(AGAIN)
+        assert [run.outcome for run in bench.runs(FOREST.name)] == ["failed", "promoted"]
 
     def test_progress_begins_and_ends_also_where_a_job_fails(self):
         bench = Bench(jobs=(FOREST,))

@@ -69,6 +69,23 @@ def test_a_program_trades_and_its_account_is_kept(tmp_path):
         assert (again.positions_total(), again.account_info().balance) == (1, 4999.65)
 
 
+def test_the_settings_of_the_simulated_account_hold_for_programs_too():
+    changes = {
+        "sim_currency": "EUR",
+        "sim_margin_mode": "netting",
+        "sim_stop_out_percent": "20",
+        "sim_margin_call_percent": "70",
+        "sim_swap": "false",
+    }
+    settings = load_settings(overrides=changes)
+    with open_stand_in(settings, StandIn(symbols=("EURUSD",)), SystemClock().now()) as terminal:
+        assert terminal.initialize()
+        account, symbol = terminal.account_info(), terminal.symbol_info("EURUSD")
+        assert (account.currency, account.margin_mode, account.margin_so_so, account.margin_so_call) == ("EUR", 0, 20.0, 70.0)
+        assert symbol.swap_mode == 0
+        assert symbol.trade_tick_value == pytest.approx(1 / symbol.bid, rel=1e-3)  # a dollar a tick, in euro
+
+
 def test_files_can_be_the_market(tmp_path):
     rows = ["time,open,high,low,close,tick_volume,spread"]
     rows += [f"{1_704_708_000 + 60 * i},1.1,1.1002,1.0998,1.1001,50,10" for i in range(3_100)]

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,15 @@ def test_who_does_not_know_the_key_is_sent_away(served):
     line = Line(server)
     assert line.call("initialize")[1] is True
     line.close()
+
+
+def test_one_that_connects_and_says_nothing_keeps_nobody_waiting(served):
+    server, _ = served
+    host, port = server.environment[ADDRESS].split(":")
+    with socket.create_connection((host, int(port))):
+        done = run("import MetaTrader5 as mt5; print(mt5.initialize())", server.environment)
+        assert done.stdout.split() == ["True"], done.stderr
+        server.close()
 
 
 def test_the_project_is_not_on_the_program_s_path(served):
