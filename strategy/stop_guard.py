@@ -16,7 +16,7 @@ AGAIN = timedelta(seconds=10)
 CLOSE_AGAIN = timedelta(minutes=1)
 """Between two tries to close what cannot be protected."""
 
-_INVALID_STOPS = 10016
+_INVALID_STOPS, _MARKET_CLOSED = 10016, 10018
 _NEAR = 2e-5  # of the price: about a point
 
 
@@ -68,8 +68,14 @@ class StopGuard:
         return _mend(entry, position)
 
     def answered(self, entry: TradeEntry, result: OrderResult) -> None:
-        """What the venue said to a Mend: where the price is beyond the stop already, it is not tried again."""
-        if result.retcode == _INVALID_STOPS:
+        """What the venue said to a Mend.
+
+        Where the price is beyond the stop already, it is not tried again; a market that is closed
+        proves nothing, and does not count as a try.
+        """
+        if result.retcode == _MARKET_CLOSED:
+            self._tries[entry.ticket] -= 1
+        elif result.retcode == _INVALID_STOPS:
             self._tries[entry.ticket] = MOST_TRIES
             self._due.pop(entry.ticket, None)
 

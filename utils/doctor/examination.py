@@ -17,6 +17,7 @@ from market_data.clock import SystemClock
 from utils.doctor import machine, terminal
 from utils.doctor.findings import Finding, failed, guarded, passed
 from utils.doctor.homes import home
+from utils.doctor.machine import news
 from utils.terminals import RunOptions, connected_client, open_terminal, origin_of
 
 _BITS = 64 if sys.maxsize > 2**32 else 32
@@ -47,6 +48,7 @@ def examine(project: Path, overrides: Mapping[str, Any], source: tuple[str, ...]
     yield machine.zones(settings.terminal.broker_time_zone.partition("+")[0])
     yield machine.disk(path)
     yield from guarded("home", lambda: home(path, origin_of(settings, options), settings))
+    yield from news(settings, SystemClock().now())
     yield from guarded("terminal", lambda: _terminal(settings, options))
 
 

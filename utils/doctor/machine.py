@@ -1,4 +1,4 @@
-"""The machine: Python, packages, time zones, disk."""
+"""The machine and its files: Python, packages, time zones, disk, the news calendar."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.settings import Settings
+from market_data.clock import BrokerTime
+from market_data.news import NewsDesk
 from utils.doctor.findings import Finding, failed, passed, warned
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -82,3 +86,25 @@ def disk(folder: Path, free: int | None = None) -> Finding:
     if free < LEAST_FREE:
         return failed("disk", told, "free some disk space, or choose another folder with --home DIR")
     return passed("disk", told) if free >= LITTLE_FREE else warned("disk", told, "free some disk space: models and logs grow")
+
+
+def news(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """The calendar of releases, where one is named.
+
+    Args:
+        settings: NEWS_FILE, and whether entries wait for it.
+        now: this machine's clock.
+    """
+    chosen = settings.news
+    if chosen.news_file is None:
+        return
+    desk = NewsDesk(chosen, BrokerTime(settings.terminal.broker_time_zone))
+    desk.refresh(now)
+    problem = desk.problem(now)
+    remedy = "export the calendar again, see docs/NEWS.md"
+    if problem is None:
+        yield passed("news", f"{len(desk.calendar.events)} releases in {chosen.news_file}")
+    elif chosen.news_required:
+        yield failed("news", f"{problem}; NEWS_REQUIRED: no entry", remedy)
+    else:
+        yield warned("news", problem, remedy)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from execution.orders import OrderResult, OrderState, Side
-from strategy.stop_guard import AGAIN, CLOSE_AGAIN, MOST_TRIES
+from strategy.stop_guard import AGAIN, CLOSE_AGAIN, MOST_TRIES, Mend, StopGuard
 from tests.unit.strategy.test_trade_desk import Case
 
 
@@ -124,3 +124,14 @@ def test_a_restart_at_the_same_instant_waits_and_ends_nothing(case):
     assert purposes(case) == ["entry", "stop"]
     case.pass_time(AGAIN)
     assert case.broker.held[case.trade.ticket].sl == case.trade.sl
+
+
+def test_a_closed_market_proves_nothing_about_a_stop(case):
+    case.enter()
+    entry = case.trade
+    drop(case, sl=0.0)
+    guard, now = StopGuard(), case.clock.now()
+    for _ in range(2 * MOST_TRIES):
+        assert isinstance(guard.verdict(entry, case.broker.held[entry.ticket], now), Mend)
+        guard.answered(entry, OrderResult(OrderState.REJECTED, 10_018, "market closed"))
+        now += AGAIN

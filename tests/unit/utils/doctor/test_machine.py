@@ -1,7 +1,11 @@
 """What the doctor says of the machine."""
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
+from config.loading import load_settings
 from utils.doctor import machine
 from utils.doctor.findings import Grade
 
@@ -44,3 +48,26 @@ def test_time_zone_data():
 def test_disk(tmp_path, free, grade):
     assert machine.disk(tmp_path / "not" / "yet", free).grade is grade
     assert str(tmp_path / "not" / "yet") in machine.disk(tmp_path / "not" / "yet").detail
+
+
+class TestNews:
+    NOW = datetime(2024, 1, 8, 12, tzinfo=UTC)
+
+    def found(self, **news):
+        return list(machine.news(load_settings(None, news), self.NOW))
+
+    def test_without_a_calendar_there_is_nothing_to_say(self):
+        assert self.found() == []
+
+    @pytest.mark.parametrize(("required", "grade"), [(False, Grade.WARN), (True, Grade.FAIL)])
+    def test_a_calendar_that_is_not_there(self, tmp_path, required, grade):
+        (finding,) = self.found(news_file=tmp_path / "none.csv", news_required=required)
+        assert (finding.grade, "docs/NEWS.md" in finding.remedy) == (grade, True)
+
+    def test_a_sound_calendar(self, tmp_path):
+        path = tmp_path / "news.csv"
+        path.write_text("time,currency,impact,title\n2024-01-09T13:30:00Z,USD,high,CPI\n", encoding="utf-8")
+        os.utime(path, (self.NOW.timestamp(), self.NOW.timestamp()))
+        (finding,) = self.found(news_file=path)
+        assert finding.grade is Grade.PASS, finding
+        assert "1 releases" in finding.detail
