@@ -189,7 +189,7 @@ class TerminalCore:
         if saved is not None and saved[0].get("identity") != self._identity:
             raise HomeError(
                 f"the simulated broker's book {book.path} was made with {saved[0].get('identity')}, not with {self._identity}; "
-                "give the same symbols, data and account, or choose another --home"
+                "put SYMBOLS, the source, SYNTHETIC_SEED, SYNTHETIC_EDGE, HISTORY_BARS, TIMEFRAME and the account back, or choose another --home"
             )
         return saved
 
