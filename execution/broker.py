@@ -13,19 +13,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.errors import TerminalUnavailable
+from config.errors import HomeError, TerminalUnavailable
 from execution.broker_house import CLOSE, Address, dial
-from execution.channel import SLICE, Deadlines, spoken_error
+from execution.channel import SLICE, Deadlines, ask, await_data, spoken_error
 from execution.far_terminal import FarTerminal
 from execution.terminal import Request
 from execution.wire import decode
 
 START_SECONDS = 120.0
 """How long a broker may take to load its market."""
+
+END_SECONDS = 10.0
+"""How long it may take to end."""
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); from execution.broker_house import main; main()"
 
@@ -50,7 +53,7 @@ class BrokerProcess:
 
     def stop(self, seconds: float = 10.0) -> None:
         """Ends it cleanly; one that does not end in time is killed. What was answered is in its book either way."""
-        with suppress(TerminalUnavailable):  # it may have ended already
+        with suppress(TerminalUnavailable, HomeError):  # it may have ended already
             close_broker(self.address, self.key)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
@@ -80,12 +83,12 @@ def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_
     """
     key = secrets.token_bytes(32)
     process = _spawn(json.dumps(sys.path).encode() + b"\n" + pickle.dumps((make, key, frozenset(also), linger_seconds)))
-    try:
-        return BrokerProcess(_announced(process), key, process)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    with ExitStack() as undo:
+        undo.callback(process.wait)
+        undo.callback(process.kill)
+        broker = BrokerProcess(_announced(process), key, process)
+        undo.pop_all()
+    return broker
 
 
 def _spawn(orders: bytes) -> subprocess.Popen[bytes]:
@@ -153,11 +156,21 @@ def connect_broker(address: Address, key: bytes, deadlines: Deadlines | None = N
 
 
 def close_broker(address: Address, key: bytes) -> None:
-    """Tells a broker to end.
+    """Tells a broker to end, and waits until its process is gone: a book has one writer.
 
     Raises:
         TerminalUnavailable: there is none.
+        HomeError: it does not end.
     """
-    client = connect_broker(address, key)
-    with closing(client), suppress(OSError):  # it may be gone before it could answer
-        client.call(Request(CLOSE))
+    try:
+        line = dial(address, key)
+    except OSError as error:
+        raise TerminalUnavailable(f"no simulated broker answers at {address[0]}:{address[1]}: {error}") from error
+    with closing(line):
+        try:
+            ask(line, Request(CLOSE), END_SECONDS)
+            await_data(line, END_SECONDS, lambda: False, "the end of the broker")  # it hangs up when it ends
+        except TimeoutError as error:
+            raise HomeError(f"the simulated broker at {address[0]}:{address[1]} does not end: end its process, then start again") from error
+        except OSError:
+            return  # it was gone before it could answer

@@ -125,10 +125,6 @@ class TerminalSession:
         """Whether the terminal answers and has a connection to its server."""
         return self.link() is Link.UP
 
-    def max_bars(self) -> int:
-        """The terminal's limit of bars per chart; a call for so many, or for older ones, fails."""
-        return int(self._value("terminal_info").maxbars)
-
     def account(self) -> Account:
         """The account now.
 

@@ -11,6 +11,7 @@ otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -70,11 +71,10 @@ def _start(make: Callable[[], Any], also: frozenset[str], given_up: GivenUp) -> 
     process.start()
     theirs.close()
     line = _WorkerLine(ours, process)
-    try:
+    with ExitStack() as undo:
+        undo.callback(line.close)
         _await_start(line, given_up)
-    except BaseException:
-        line.close()
-        raise
+        undo.pop_all()
     return line
 
 

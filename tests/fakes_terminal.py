@@ -101,6 +101,11 @@ def account_info(**changes: Any) -> SimpleNamespace:
     return SimpleNamespace(**fields | changes)
 
 
+def terminal_info(**changes: Any) -> SimpleNamespace:
+    fields = {"connected": True, "trade_allowed": True, "tradeapi_disabled": False, "build": 5_000, "maxbars": 100_000}
+    return SimpleNamespace(**fields | changes)
+
+
 def trade_position(ticket: int = 7, **changes: Any) -> SimpleNamespace:
     fields = {
         "ticket": ticket,

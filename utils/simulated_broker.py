@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,11 @@ def open_broker(
     if living is not None:
         return living
     broker = start_broker(make, also=also)
-    try:
+    with ExitStack() as undo:
+        undo.callback(broker.kill)
         _write(card, _Card(*broker.address, broker.key.hex(), market))
         terminal = broker.connect(deadlines)
-    except BaseException:
-        broker.kill()
-        raise
+        undo.pop_all()
     return terminal, lambda: _end(terminal, card, broker)
 
 

@@ -155,7 +155,7 @@ def _connector(settings: Settings, client: MT5Client) -> Callable[[], Account]:
 
 def _require_bars(settings: Settings, client: MT5Client) -> None:
     """The terminal refuses calls that ask for as many bars as its charts may hold."""
-    limit = client.max_bars()
+    limit = client.state().maxbars
     for name, wanted in (("HISTORY_BARS", settings.data.history_bars), ("CHUNK_BARS", settings.data.chunk_bars)):
         if wanted >= limit:
             raise SettingsError(

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from config.errors import HomeError
-from execution.orders import Side
 from execution.paper.book import Holding, PaperBook
 from execution.simulated import constants as mt5
+from execution.simulated.dealer import Fill
 from execution.simulated.structs import Struct, TradeDeal, TradeOrder
 
 FIRST_ORDER, FIRST_DEAL = 7_000_001, 3_000_001  # apart, so that one taken for the other is not found
 _CENTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A trade at a price; `time_msc` in server milliseconds.
-
-    Attributes:
-        side: of the order; a long position is closed by a SHORT order.
-        reason: DEAL_REASON_*, which are ORDER_REASON_* as well.
-    """
-
-    symbol: str
-    side: Side
-    volume: float
-    price: float
-    time_msc: int
-    reason: int = mt5.DEAL_REASON_EXPERT
-    magic: int = 0
-    comment: str = ""
-    sl: float = 0.0
-    tp: float = 0.0
 
 
 class PaperAccount:
@@ -114,7 +93,7 @@ class PaperAccount:
             "ticket": ticket,
             "time_setup_msc": fill.time_msc,
             "time_done_msc": fill.time_msc,
-            "type": _kind(fill.side),
+            "type": fill.deal_type,
             "state": mt5.ORDER_STATE_FILLED,
             "magic": fill.magic,
             "position_id": position or ticket,
@@ -151,7 +130,7 @@ def _deal_fields(fill: Fill, order: Struct, position: int, entry: int) -> dict[s
     return {
         "order": order.ticket,
         "time_msc": fill.time_msc,
-        "type": _kind(fill.side),
+        "type": fill.deal_type,
         "entry": entry,
         "magic": fill.magic,
         "position_id": position,
@@ -161,11 +140,6 @@ def _deal_fields(fill: Fill, order: Struct, position: int, entry: int) -> dict[s
         "symbol": fill.symbol,
         "comment": fill.comment,
     }
-
-
-def _kind(side: Side) -> int:
-    """ORDER_TYPE_*, which are DEAL_TYPE_* and POSITION_TYPE_* as well."""
-    return mt5.DEAL_TYPE_BUY if side is Side.LONG else mt5.DEAL_TYPE_SELL
 
 
 def _struct(kind: Callable[[Any], Struct], fields: Mapping[str, Any], floats: tuple[str, ...]) -> Struct:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from execution.orders import Side
-from execution.paper.account import Fill, PaperAccount
+from execution.paper.account import PaperAccount
 from execution.paper.book import Holding
 from execution.paper.prices import LivePrices, Ticks
 from execution.paper.rules import Case, refusal
 from execution.retcodes import retcode
 from execution.simulated import constants as mt5
+from execution.simulated.dealer import Fill
 from execution.simulated.structs import OrderCheckResult, OrderSendResult, Struct
 from market_data.bars import FloatArray
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loguru import logger
 
 from config.errors import RetryError
 from execution.equity_guard import EquityGuard
@@ -37,14 +36,6 @@ class Case:
 @pytest.fixture
 def case():
     return Case()
-
-
-@pytest.fixture
-def said():
-    lines = []
-    number = logger.add(lines.append, format="{level} {message}")
-    yield lines
-    logger.remove(number)
 
 
 def test_the_first_look_is_the_first_peak(case):

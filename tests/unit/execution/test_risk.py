@@ -9,7 +9,8 @@ import pytest
 
 from config.settings import Settings
 from execution.orders import Side
-from execution.risk import LIMITS, RULES, Approved, Denied, Proposal, RiskGate, RiskState, TradingState, trading_day
+from execution.risk import LIMITS, RULES, Approved, Denied, RiskGate, TradingState, trading_day
+from tests.fakes_risk import LONG, SHORT, STATE
 from tests.fakes_terminal import EURUSD, account, position, quote
 
 RISK = Settings(_env_file=None).risk.model_copy(
@@ -22,18 +23,6 @@ RISK = Settings(_env_file=None).risk.model_copy(
         "cooldown_bars": 3,
         "max_margin_percent": 30.0,
     }
-)
-LONG = Proposal(EURUSD, Side.LONG, entry=1.10005, sl=1.09905, tp=1.10105, quote=quote(), commission=7.0)
-SHORT = Proposal(EURUSD, Side.SHORT, entry=1.10000, sl=1.10100, tp=1.09900, quote=quote(), commission=7.0)
-STATE = RiskState(
-    trading=TradingState.ACTIVE,
-    account=account(),
-    day_equity=10_000.0,
-    positions=(),
-    unresolved=0,
-    bars_since_loss=None,
-    margin_per_lot=1100.0,
-    profit_per_lot=-100.0,
 )
 NAN = float("nan")
 

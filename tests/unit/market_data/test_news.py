@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loguru import logger
 
 from config.settings import NewsSettings
 from market_data.clock import BrokerTime
@@ -145,14 +144,6 @@ class Paper:
 @pytest.fixture
 def paper(tmp_path):
     return Paper(tmp_path / "news.csv")
-
-
-@pytest.fixture
-def said():
-    lines = []
-    number = logger.add(lines.append, format="{level} {message}")
-    yield lines
-    logger.remove(number)
 
 
 def test_an_objection_names_the_release_and_the_window(paper):

@@ -5,7 +5,6 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from loguru import logger
 
 from config.errors import TerminalCallFailed
 from execution.orders import Side
@@ -93,14 +92,6 @@ class Body:
 @pytest.fixture
 def body():
     return Body()
-
-
-@pytest.fixture
-def said():
-    lines = []
-    number = logger.add(lines.append, format="{level} {message}")
-    yield lines
-    logger.remove(number)
 
 
 def test_pause_and_resume(body):

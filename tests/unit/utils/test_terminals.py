@@ -17,7 +17,7 @@ from execution.terminal import Request
 from execution.translate import spec_from
 from tests.fakes_paper import LookOnly
 from tests.fakes_simulated import flat, make_bars, make_terminal
-from tests.fakes_terminal import ScriptedTerminal, account_info, intent, symbol_info
+from tests.fakes_terminal import ScriptedTerminal, account_info, intent, symbol_info, terminal_info
 from utils import opened, simulation, terminals
 from utils.opened import wait_in_slices
 from utils.terminals import PolledMarket, RunOptions, open_terminal, origin_of, patiently, select_symbols
@@ -106,7 +106,7 @@ class TestReal:
 
     @pytest.fixture
     def script(self, monkeypatch):
-        scripted = ScriptedTerminal(initialize=True, shutdown=True, terminal_info=SimpleNamespace(maxbars=100_000, connected=True))
+        scripted = ScriptedTerminal(initialize=True, shutdown=True, terminal_info=terminal_info())
         monkeypatch.setattr(terminals, "official_module", lambda: None)
         monkeypatch.setattr(terminals, "ModuleTerminal", lambda module: scripted)
         return scripted
@@ -144,7 +144,7 @@ class TestReal:
         ):
             self.open(script, tmp_path, history_bars=100_000)
         with pytest.raises(SettingsError, match="CHUNK_BARS=50000"):
-            script.on("terminal_info", SimpleNamespace(maxbars=50_000))
+            script.on("terminal_info", terminal_info(maxbars=50_000))
             script.call(Request("terminal_info"))
             self.open(script, tmp_path, chunk_bars=50_000)
 
