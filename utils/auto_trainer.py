@@ -7,13 +7,12 @@ their reasons, and prompt cancellation.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from loguru import logger
-from scipy.stats import binom
 
 from config.errors import FitCancelled, InsufficientHistory, RetryError, ScalperError
 from config.settings import TrainingSettings
@@ -21,19 +20,15 @@ from market_data.clock import Clock, utc_text
 from strategy.decision import JobRun, ModelEvent
 from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
+from utils.checks import SKIPPED, Check
 from utils.due_table import DueTable
-from utils.journal_records import MONEY_NOISE, ClosedTrade
 
-PERFORMANCE = "performance"
 MANUAL = "manual"
-RECENT_TRADES, LEAST_TRADES, LOOK_BACK = 20, 10, 200
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """Between two looks for requests and due jobs."""
 AGAIN = timedelta(minutes=5)
 """A job that failed for what may have passed by then, such as a lost terminal, does not wait for its next turn."""
-IMPROBABLE = 0.01
-"""One-sided binomial probability below which a losing streak is not bad luck."""
 
 
 class Trade(Protocol):
@@ -45,7 +40,7 @@ class Trade(Protocol):
 
 
 class Chronicle(Protocol):
-    """What the trainer writes to, and reads for its performance check: the trade journal."""
+    """What the trainer writes to: the trade journal."""
 
     def record_model_event(self, event: ModelEvent) -> bool:
         """Writes an event of a model slot."""
@@ -53,10 +48,6 @@ class Chronicle(Protocol):
 
     def record_job(self, run: JobRun) -> None:
         """Writes a run, or a skip, of a job."""
-        ...
-
-    def recent_closed(self, limit: int) -> tuple[ClosedTrade, ...]:
-        """Closed trades, newest first."""
         ...
 
 
@@ -102,8 +93,7 @@ class AutoTrainer:
     Args:
         workshop: makes models.
         jobs: what it trains, in the order in which simultaneous jobs run.
-        expected_win_rate: of the versions in service, by their gate reports; None: none serves.
-        serving: slot -> version in service now.
+        checks: what it looks at between retrains.
         lockstep: a replay: the loop waits for the jobs of an instant, and a swap takes effect
             `replay_train_bars` passes later, so that two replays are equal.
         progress: told when a job begins (True) and ends (False).
@@ -120,8 +110,7 @@ class AutoTrainer:
         clock: Clock,
         wall: Clock,
         training: TrainingSettings,
-        expected_win_rate: Callable[[], float | None],
-        serving: Callable[[], Mapping[str, int]],
+        checks: Sequence[Check] = (),
         lockstep: bool = False,
         progress: Progress = lambda job, begins: None,
     ) -> None:
@@ -133,8 +122,7 @@ class AutoTrainer:
         self._clock = clock
         self._wall = wall
         self._training = training
-        self._expected_win_rate = expected_win_rate
-        self._serving = serving
+        self._checks = {check.name: check for check in checks}
         self._lockstep = lockstep
         self._progress = progress
         self._table = DueTable(state)
@@ -147,7 +135,7 @@ class AutoTrainer:
         self._passes = 0
         self._held: dict[str, int] = {}
         self._status = TrainerStatus("", {}, {})
-        self._due = {name: self._first_due(name) for name in (*self._jobs, PERFORMANCE)}
+        self._due = {name: self._first_due(name) for name in (*self._jobs, *self._checks)}
         self._triggers: dict[str, str] = {}
 
     # --- life -------------------------------------------------------------------------------
@@ -246,11 +234,11 @@ class AutoTrainer:
         self._progress(name, True)
         every = self._every(name)
         try:
-            run = self._check_performance(now) if name == PERFORMANCE else self._train(self._jobs[name])
+            run = self._look(self._checks[name], now) if name in self._checks else self._train(self._jobs[name])
         except FitCancelled as error:
             run = JobRun(name, trigger, now, "cancelled", str(error), self._due[name])
         except InsufficientHistory as error:
-            run = JobRun(name, trigger, now, "skipped", str(error), self._due[name])
+            run = JobRun(name, trigger, now, SKIPPED, str(error), self._due[name])
         except ScalperError as error:
             every = min(every, AGAIN) if isinstance(error, RetryError) else every
             run = JobRun(name, trigger, now, "failed", f"{type(error).__name__}: {error}", self._due[name])
@@ -272,7 +260,7 @@ class AutoTrainer:
         with self._finished:
             self._due[run.job] = due
             self._finished.notify_all()
-        if run.job == PERFORMANCE and run.outcome == "skipped":
+        if run.job in self._checks and run.outcome == SKIPPED:
             return run
         level = "WARNING" if run.outcome == "failed" else "INFO"
         logger.log(
@@ -280,10 +268,20 @@ class AutoTrainer:
         )
         return run
 
+    def _look(self, check: Check, now: datetime) -> JobRun:
+        found = check.run(now)
+        for job in found.retrain:
+            self._make_due(job, found.outcome, now)
+        for slot in found.switched:
+            self._serve(slot)
+        self._wake.set()
+        return JobRun(check.name, "", now, found.outcome, found.reason, now)
+
     def _train(self, spec: JobSpec) -> JobRun:
         seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
         result = self._workshop.run(spec, seen, self._cancel)
-        self._serve(spec, result)
+        if result.active:
+            self._serve(spec.slot)
         self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
         now = self._clock.now()
         version = result.manifest.version if result.manifest is not None else 0
@@ -292,12 +290,10 @@ class AutoTrainer:
         reason = f"version {version} {result.report.summary}" if version else result.report.summary
         return JobRun(spec.name, "", now, outcome, reason, now, rows=result.rows, epochs=result.epochs, version=version)
 
-    def _serve(self, spec: JobSpec, result: JobResult) -> None:
+    def _serve(self, slot: str) -> None:
         """Swaps at once; a replay swaps a fixed number of passes later."""
-        if not result.active:
-            return
         if self._lockstep:
-            self._held[spec.slot] = self._passes + self._training.replay_train_bars
+            self._held[slot] = self._passes + self._training.replay_train_bars
         else:
             self._tell(self._server.refresh())
 
@@ -312,15 +308,15 @@ class AutoTrainer:
     # --- due times and triggers -------------------------------------------------------------
 
     def _first_due(self, name: str) -> datetime:
-        if name != PERFORMANCE:
+        if name not in self._checks:
             return self._table.due(name, self._first)
         due = self._table.due(name, self._first + self._every(name))
         self._table.set(name, due)  # or restarts in short order would put it off for ever
         return due
 
     def _every(self, name: str) -> timedelta:
-        if name == PERFORMANCE:
-            return timedelta(minutes=self._training.performance_check_minutes)
+        if name in self._checks:
+            return self._checks[name].every
         hours = {
             "random_forest": self._training.rf_retrain_hours,
             "xgboost": self._training.xgb_retrain_hours,
@@ -344,37 +340,3 @@ class AutoTrainer:
             for name, job in self._jobs.items():
                 if "*" in wanted or job.slot in wanted or job.kind in wanted:
                     self._make_due(name, MANUAL, self._clock.now())
-
-    def _decided_trades(self) -> list[ClosedTrade]:
-        """The newest closed trades, won or lost, in which a version that serves now had a voice."""
-        serving = self._serving().items()
-        recent = self._chronicle.recent_closed(LOOK_BACK)
-        heard = (trade for trade in recent if any(trade.entry.versions.get(slot) == version for slot, version in serving))
-        return [trade for trade in heard if abs(trade.exit.net) > MONEY_NOISE][:RECENT_TRADES]
-
-    def _check_performance(self, now: datetime) -> JobRun:
-        """Emergency rule: few wins, and fewer than the gate's own expectation makes plausible."""
-
-        def told(outcome: str, reason: str) -> JobRun:
-            return JobRun(PERFORMANCE, "", now, outcome, reason, now)
-
-        trades = self._decided_trades()
-        if len(trades) < LEAST_TRADES:
-            return told("skipped", f"{len(trades)} won or lost trades of the models in service, {LEAST_TRADES} needed")
-        expected = self._expected_win_rate()
-        if expected is None:
-            return told("skipped", "no model serves")
-        wins = sum(trade.exit.net > MONEY_NOISE for trade in trades)
-        chance = float(binom.cdf(wins, len(trades), expected))
-        figures = f"{wins} of {len(trades)} won, {expected:.0%} expected, chance {chance:.3f}"
-        if wins / len(trades) >= self._training.emergency_win_rate or chance >= IMPROBABLE:
-            return told("skipped", f"no emergency: {figures}")
-        until = self._state.get("trainer.emergency_until")
-        if isinstance(until, str) and now < datetime.fromisoformat(until):
-            return told("skipped", f"emergency, but cooling down until {until}: {figures}")
-        for name in self._jobs:
-            self._make_due(name, "emergency", now)
-        cool = now + timedelta(hours=self._training.emergency_cooldown_hours)
-        self._state.set("trainer.emergency_until", cool.isoformat())
-        self._wake.set()
-        return told("emergency", f"all models retrain: {figures}")

@@ -40,9 +40,11 @@ from strategy.scalping_strategy import ScalpingStrategy, Scope
 from strategy.trade_desk import TradeDesk
 from strategy.trading_loop import LoopSummary, TradingLoop
 from utils.auto_trainer import AutoTrainer
+from utils.checks import Check
 from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
+from utils.performance import PerformanceCheck
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
@@ -181,20 +183,31 @@ class _Daemon:
             now=self.terminal.clock.now,
             publishing=self.server.publishing,
         )
+        jobs = specs_of(settings, self.symbols)
         return AutoTrainer(
             workshop=workshop,
-            jobs=specs_of(settings, self.symbols),
+            jobs=jobs,
             server=self.server,
             chronicle=self.journal,
             state=self.state,
             clock=self.terminal.clock,
             wall=wall,
             training=settings.training,
-            expected_win_rate=self._expected_win_rate,
-            serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
+            checks=self._checks(tuple(job.name for job in jobs)),
             lockstep=self.options.replay,
             progress=progress,
         )
+
+    def _checks(self, jobs: tuple[str, ...]) -> tuple[Check, ...]:
+        performance = PerformanceCheck(
+            self.journal,
+            self.state,
+            self.settings.training,
+            jobs=jobs,
+            expected_win_rate=self._expected_win_rate,
+            serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
+        )
+        return (performance,)
 
     def _expected_win_rate(self) -> float | None:
         """Mean of the gate reports of the versions in service."""

@@ -18,7 +18,8 @@ from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change
 from tests.fakes_recorder import ListRecorder
 from utils import auto_trainer
-from utils.auto_trainer import AGAIN, PERFORMANCE, AutoTrainer
+from utils.auto_trainer import AGAIN, AutoTrainer
+from utils.performance import PERFORMANCE, PerformanceCheck
 
 START = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -96,6 +97,14 @@ class Bench:
         self.store = Store() if store is None else store
         self.chronicle, self.workshop, self.server = ListRecorder(self.clock), Workshop(), Server()
         self.shown = []
+        self.check = PerformanceCheck(
+            self.chronicle,
+            self.store,
+            training,
+            jobs=[job.name for job in jobs],
+            expected_win_rate=lambda: expected,
+            serving=lambda: {"scalper": 3},
+        )
         self.trainer = AutoTrainer(
             workshop=self.workshop,
             jobs=jobs,
@@ -105,8 +114,7 @@ class Bench:
             clock=self.clock,
             wall=SystemClock(),
             training=training,
-            expected_win_rate=lambda: expected,
-            serving=lambda: {"scalper": 3},
+            checks=(self.check,),
             lockstep=lockstep,
             progress=lambda job, begins: self.shown.append((job, begins)),
         )
@@ -121,6 +129,10 @@ class Bench:
     def tick(self, by=timedelta(0)):
         self.clock.set(self.clock.now() + by)
         self.trainer.before_decisions(self.clock.now())
+
+    def look(self):
+        """The performance check out of its rhythm."""
+        return self.trainer._look(self.check, self.clock.now())
 
     def runs(self, job):
         return [run for run in self.chronicle.runs if run.job == job]
@@ -384,7 +396,7 @@ class TestLive:
         bench = Bench(lockstep=False)
         bench.trainer._run_due()
         bench.trades([-1.0] * 12)
-        bench.trainer._check_performance(bench.clock.now())
+        bench.look()
         with Bench(store=bench.store, start=START + MINUTE) as restarted:
             restarted.tick()
         assert [slot for slot, _ in restarted.workshop.runs] == ["scalper", "xgboost"]
@@ -393,7 +405,7 @@ class TestLive:
 class TestEmergency:
     def look(self, bench):
         """What the performance check says, and whether all models are due now."""
-        run = bench.trainer._check_performance(bench.clock.now())
+        run = bench.look()
         due = bench.trainer.get_status().due
         return run, all(due[job.name] == bench.clock.now() for job in (FOREST, BOOSTER))
 
