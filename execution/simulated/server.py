@@ -105,7 +105,7 @@ class TerminalServer:
             self._terminal.advance_to(self._due())
             try:
                 kind, value = "value", getattr(self._terminal, name)(*args, **keywords)
-            except (TypeError, SystemError) as error:
+            except (OverflowError, SystemError, TypeError, ValueError) as error:
                 kind, value = type(error).__name__, str(error)
             return kind, value, self._terminal.last_error()
 

@@ -19,6 +19,7 @@ from typing import Any
 _HERE = Path(__file__).resolve()
 _FAILURES = dict.fromkeys(("initialize", "login", "symbol_select", "market_book_add", "market_book_release"), False) | {"shutdown": True}
 """What a function returns without a terminal, where that is not None."""
+_RAISED = {kind.__name__: kind for kind in (OverflowError, SystemError, TypeError, ValueError)}
 
 
 def _shared(name: str, folder: Path = _HERE.parents[2]) -> ModuleType:
@@ -84,7 +85,7 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
             kind, value, self._error = reply
         if kind == "value":
             return value
-        raise {"TypeError": TypeError, "SystemError": SystemError}[kind](value)
+        raise _RAISED[kind](value)
 
     def _exchange(self, message: bytes, *, start: bool) -> Any:
         """Sends a message and waits for its answer; None leaves the reason in `last_error`."""

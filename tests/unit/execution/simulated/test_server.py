@@ -137,6 +137,19 @@ def test_an_argument_that_is_too_long_is_refused_and_the_line_stays(served):
     assert (done.stdout.strip(), done.stderr) == ("None (-2, 'Invalid arguments') False 10000.0", "")
 
 
+def test_what_a_function_raises_is_raised_in_the_program_and_the_line_stays(served):
+    server, _ = served
+    code = (
+        "import MetaTrader5 as mt5; assert mt5.initialize()\n"
+        "for end in (float('inf'), float('nan')):\n"
+        "    try: mt5.history_deals_get(0, end)\n"
+        "    except Exception as error: print(type(error).__name__)\n"
+        "print(mt5.account_info().balance)"
+    )
+    done = run(code, server.environment)
+    assert (done.stdout.split(), done.stderr) == (["OverflowError", "ValueError", "10000.0"], "")
+
+
 def test_one_that_connects_and_says_nothing_keeps_nobody_waiting(served):
     server, _ = served
     host, port = server.environment[ADDRESS].split(":")
