@@ -15,12 +15,15 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from config.errors import HomeError, TerminalUnavailable
-from execution.broker_house import CLOSE, Address, dial
+from execution.broker_house import CLOSE
 from execution.channel import SLICE, Deadlines, ask, await_data, spoken_error
-from execution.far_terminal import FarTerminal
+from execution.far_terminal import FarTerminal, GivenUp
+from execution.handshake import Address, dial
+from execution.simulated.structs import STRUCTS
 from execution.terminal import Request
 from execution.wire import decode
 
@@ -65,7 +68,9 @@ class BrokerProcess:
         self.process.wait()
 
 
-def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_seconds: float = 3_600.0) -> BrokerProcess:
+def start_broker(
+    make: Callable[[], Any], *, also: Collection[str] = (), linger_seconds: float = 3_600.0, given_up: GivenUp = lambda: False
+) -> BrokerProcess:
     """Starts a broker in a new process and waits until it listens.
 
     A plain process and not one of `multiprocessing`: those have a helper that keeps the daemon's
@@ -76,6 +81,7 @@ def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_
             whose arguments can be pickled.
         also: functions beyond the official module's that clients may call; `advance` always is.
         linger_seconds: without a client for so long, it ends by itself.
+        given_up: asked while it starts; True ends it.
 
     Raises:
         TerminalUnavailable: it did not start.
@@ -86,7 +92,7 @@ def start_broker(make: Callable[[], Any], *, also: Collection[str] = (), linger_
     with ExitStack() as undo:
         undo.callback(process.wait)
         undo.callback(process.kill)
-        broker = BrokerProcess(_announced(process), key, process)
+        broker = BrokerProcess(_announced(process, given_up), key, process)
         undo.pop_all()
     return broker
 
@@ -105,8 +111,8 @@ def _spawn(orders: bytes) -> subprocess.Popen[bytes]:
     return process
 
 
-def _announced(process: subprocess.Popen[bytes]) -> Address:
-    match _first_words(process):
+def _announced(process: subprocess.Popen[bytes], given_up: GivenUp) -> Address:
+    match _first_words(process, given_up):
         case ("listens", str(host), int(port)):
             return host, port
         case ("raised", str(name), str(text)):
@@ -115,7 +121,7 @@ def _announced(process: subprocess.Popen[bytes]) -> Address:
     raise TerminalUnavailable("the simulated broker did not start, and did not say why")
 
 
-def _first_words(process: subprocess.Popen[bytes]) -> Any:
+def _first_words(process: subprocess.Popen[bytes], given_up: GivenUp) -> Any:
     """All that a new broker writes; read on a thread, for Windows cannot interrupt a read."""
     heard: list[bytes] = []
     assert process.stdout is not None  # noqa: S101  # it is a pipe
@@ -124,13 +130,13 @@ def _first_words(process: subprocess.Popen[bytes]) -> Any:
         reader.start()
         for _ in range(int(START_SECONDS / SLICE)):
             reader.join(SLICE)
-            if heard:
+            if heard or given_up():
                 break
-        else:
+        if not heard:
             process.kill()  # ends the read
             reader.join()
     try:
-        return decode(heard[0])
+        return decode(heard[0], STRUCTS)
     except ValueError:
         return None
 
@@ -150,7 +156,7 @@ def connect_broker(address: Address, key: bytes, deadlines: Deadlines | None = N
         TerminalUnavailable: nobody listens there, or the key is another.
     """
     try:
-        return FarTerminal(lambda given_up: dial(address, key), deadlines or Deadlines())
+        return FarTerminal(partial(dial, address, key), deadlines or Deadlines())
     except OSError as error:
         raise TerminalUnavailable(f"no simulated broker answers at {address[0]}:{address[1]}: {error}") from error
 

@@ -8,25 +8,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
+from multiprocessing.connection import Connection, Listener
 from typing import Any
 
 from config.errors import ScalperError
-from execution.channel import Hosted, Line, answer_all, await_data
+from execution.channel import Hosted, answer_all
+from execution.handshake import LOOPBACK, admits
+from execution.simulated.structs import STRUCTS
 from execution.wire import encode
 from market_data.clock import SystemClock
 
-LOOPBACK = "127.0.0.1"
-KNOCK_SECONDS = 5.0
-
 CLOSE = "close_broker"
 """A request that ends the broker's process."""
-
-Address = tuple[str, int]
-
-_STRANGER = (AssertionError, AuthenticationError, EOFError, OSError, ValueError)
-"""How the handshake fails with a listener or client that is none of ours."""
 
 
 def deafen() -> None:
@@ -56,14 +49,14 @@ def keep_house(make: Callable[[], Any], key: bytes, also: frozenset[str], linger
     try:
         module = make()
     except (ScalperError, OSError) as error:
-        announce(encode(("raised", type(error).__name__, str(error))))
+        announce(encode(("raised", type(error).__name__, str(error)), STRUCTS))
         return
     ended = threading.Event()
     module.close_broker = ended.set
     house = _House(Hosted.of(module, {"advance", CLOSE, *also}), key, ended)
     with Listener((LOOPBACK, 0), family="AF_INET", backlog=8) as listener:
         threading.Thread(target=house.let_in, args=(listener,), name="doorman", daemon=True).start()
-        announce(encode(("listens", *listener.address)))
+        announce(encode(("listens", *listener.address), STRUCTS))
         house.stay(linger_seconds)
     module.close()
 
@@ -107,7 +100,7 @@ class _House:
 
     def _serve(self, guest: Connection) -> None:
         with guest:
-            if not _knows(guest, self._key):
+            if not admits(guest, self._key):
                 return
             self._count(1)
             answer_all(guest, self._hosted)
@@ -117,30 +110,3 @@ class _House:
         with self._lock:
             self._guests += change
             self._empty_since = self._clock.monotonic()
-
-
-def _knows(guest: Connection, key: bytes) -> bool:
-    """Both sides prove the key to each other, in the order in which `dial` does."""
-    try:
-        deliver_challenge(guest, key)
-        answer_challenge(guest, key)
-    except _STRANGER:
-        return False
-    return True
-
-
-def dial(address: Address, key: bytes) -> Line:
-    """A connection on which both sides have proved the key.
-
-    Raises:
-        OSError: nobody listens, or it is somebody else.
-    """
-    connection = Client(address, family="AF_INET")
-    try:
-        await_data(connection, KNOCK_SECONDS, lambda: False, "the listener")
-        answer_challenge(connection, key)
-        deliver_challenge(connection, key)
-    except _STRANGER as error:
-        connection.close()
-        raise ConnectionError(f"the listener at {address[0]}:{address[1]} is not this broker: {error}") from error
-    return connection

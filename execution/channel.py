@@ -6,13 +6,15 @@ import builtins
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import config.errors
 from config.errors import ScalperError
-from execution.simulated.messages import FUNCTIONS
+from execution.handshake import Line
+from execution.simulated.functions import FUNCTIONS
+from execution.simulated.structs import STRUCTS
 from execution.terminal import ModuleTerminal, Reply, Request
-from execution.wire import LONGEST_REPLY, LONGEST_REQUEST, decode, encode
+from execution.wire import LONGEST_REPLY, LONGEST_REQUEST, decode, decode_call, encode
 from market_data.clock import SystemClock
 
 SLICE = 0.2
@@ -29,26 +31,6 @@ _SPOKEN = {
     if (kind := getattr(source, name))
 }
 """Errors that keep their type on the way; any other is a lost connection, which proves nothing about the call."""
-
-
-class Line(Protocol):
-    """A connection of `multiprocessing`: a socket, or a pipe, which on Windows is another type."""
-
-    def send_bytes(self, buf: bytes) -> None:
-        """Sends one message."""
-        ...
-
-    def recv_bytes(self, maxlength: int | None = None) -> bytes:
-        """Receives one message; a longer one is an OSError."""
-        ...
-
-    def poll(self, timeout: float | None = 0.0) -> bool:
-        """Whether there is something to read, or the other side has hung up."""
-        ...
-
-    def close(self) -> None:
-        """Hangs up."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +78,7 @@ def ask(connection: Line, request: Request, seconds: float, given_up: Callable[[
         OSError: no answer in time, or the connection is gone; nothing is known about the call.
         Exception: what the function raised there, where it is one of a few known types.
     """
-    connection.send_bytes(encode((request.function, request.args, request.kwargs)))
+    say(connection, (request.function, request.args, dict(request.kwargs)))
     await_data(connection, seconds, given_up, request.function)
     return _reply(receive(connection, LONGEST_REPLY))
 
@@ -116,6 +98,15 @@ def await_data(connection: Line, seconds: float, given_up: Callable[[], bool], w
             raise TimeoutError(f"{what}: no answer within {seconds:g} s")
 
 
+def say(connection: Line, value: Any) -> None:
+    """Sends one message.
+
+    Raises:
+        OSError: the connection is gone.
+    """
+    connection.send_bytes(encode(value, STRUCTS))
+
+
 def receive(connection: Line, longest: int) -> Any:
     """The next message.
 
@@ -123,7 +114,7 @@ def receive(connection: Line, longest: int) -> Any:
         OSError: the connection is gone, or what came is no message of ours.
     """
     try:
-        return decode(connection.recv_bytes(longest))
+        return decode(connection.recv_bytes(longest), STRUCTS)
     except (EOFError, ValueError) as error:
         raise ConnectionError(f"the process of the terminal is gone or talks nonsense: {type(error).__name__} {error}") from error
 
@@ -186,13 +177,13 @@ def _answer(data: bytes, hosted: Hosted) -> bytes:
         request = _request(data, hosted.functions)
         reply = hosted.terminal.call(request)
         now = None if hosted.now is None else hosted.now().timestamp()
-        return encode(("reply", reply.value, reply.code, reply.message, now))
+        return encode(("reply", reply.value, reply.code, reply.message, now), STRUCTS)
     except _RAISED as error:
-        return encode(("raised", type(error).__name__, str(error)))
+        return encode(("raised", type(error).__name__, str(error)), STRUCTS)
 
 
 def _request(data: bytes, functions: Collection[str]) -> Request:
-    match decode(data):
-        case (str(function), tuple() as args, dict() as kwargs) if function in functions:
-            return Request(function, args, kwargs)
-    raise ConnectionError("not a request that this terminal answers")
+    function, args, kwargs = decode_call(data, STRUCTS)
+    if function not in functions:
+        raise ConnectionError(f"{function} is no function that this terminal answers")
+    return Request(function, args, kwargs)

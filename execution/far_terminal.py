@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from execution.channel import SLICE, Deadlines, Line, ask
+from execution.channel import SLICE, Deadlines, ask
+from execution.handshake import Line
 from execution.terminal import Reply, Request
 from market_data.clock import ManualClock, SystemClock, from_epoch
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from config.errors import ScalperError
 from execution.broker_house import deafen
-from execution.channel import Deadlines, Hosted, Line, answer_all, await_data, receive, spoken_error
+from execution.channel import Deadlines, Hosted, answer_all, await_data, receive, say, spoken_error
 from execution.far_terminal import FarTerminal, GivenUp
-from execution.wire import LONGEST_REQUEST, encode
+from execution.handshake import Line
+from execution.wire import LONGEST_REQUEST
 
 START_SECONDS = 120.0
 """How long a worker may take to import its module and, where it is simulated, to load its market."""
@@ -94,9 +95,9 @@ def _work(make: Callable[[], Any], line: Line, also: frozenset[str]) -> None:
     try:
         module = make()
     except ScalperError as error:
-        line.send_bytes(encode(("raised", type(error).__name__, str(error))))
+        say(line, ("raised", type(error).__name__, str(error)))
         return
-    line.send_bytes(encode(("ready",)))
+    say(line, ("ready",))
     answer_all(line, Hosted.of(module, also))
     if hasattr(module, "close"):
         module.close()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from config.errors import HomeError
 from config.settings import Settings
@@ -90,6 +93,14 @@ def order_hang(home: Path, text: str) -> None:
     new = home / "hang.new"
     new.write_text(text, encoding="utf-8")
     new.replace(home / "hang")
+
+
+def brokers_of_this_process() -> Iterator[psutil.Process]:
+    """Living processes of simulated brokers that were started from here."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.status() != psutil.STATUS_ZOMBIE and "broker_house" in " ".join(child.cmdline()):
+                yield child
 
 
 if __name__ == "__main__":

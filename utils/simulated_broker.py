@@ -1,4 +1,4 @@
-"""A simulated broker that outlives the daemon: started at first use, found again by the next daemon."""
+"""A simulated broker that outlives the daemon: started at first use, found again by the next daemon, started again where it died."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
 from config.errors import HomeError, TerminalUnavailable
-from execution.broker import BrokerProcess, close_broker, connect_broker, start_broker
+from execution.broker import BrokerProcess, close_broker, start_broker
 from execution.channel import Deadlines
-from execution.far_terminal import FarTerminal
+from execution.far_terminal import FarTerminal, GivenUp
+from execution.handshake import Line, dial
+
+_SILENT = "says nothing: end the process of the simulated broker, or delete that file if there is no such process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ def open_broker(
 ) -> tuple[FarTerminal, Callable[[], None]]:
     """A connection to the broker of a home.
 
+    A broker that dies is started again on its book by the next `initialize`, at the latest instant
+    that its book knows.
+
     Args:
         make: makes the simulated terminal, where no broker of this market lives yet.
         market: what `make` depends on, as text; a broker of another market is ended.
@@ -46,16 +53,82 @@ def open_broker(
     Raises:
         StopError: the broker cannot be started.
     """
-    living = _living(card, market, deadlines)
-    if living is not None:
-        return living
-    broker = start_broker(make, also=also)
+    keeper = _Keeper(make, market, card, also)
     with ExitStack() as undo:
-        undo.callback(broker.kill)
-        _write(card, _Card(*broker.address, broker.key.hex(), market))
-        terminal = broker.connect(deadlines)
+        undo.callback(keeper.kill)
+        try:
+            terminal = FarTerminal(keeper.line, deadlines)
+        except OSError as error:
+            raise TerminalUnavailable(f"the simulated broker of {card.parent} does not answer: {error}") from error
         undo.pop_all()
-    return terminal, lambda: _end(terminal, card, broker)
+    return terminal, partial(_end, terminal, keeper)
+
+
+class _Keeper:
+    """Sees to it that a home has a broker, and never two: a book has one writer. Used under its terminal's lock."""
+
+    def __init__(self, make: Callable[[], Any], market: str, card: Path, also: frozenset[str]) -> None:
+        self._make, self._market, self._card, self._also = make, market, card, also
+        self._started: BrokerProcess | None = None
+        self._met = False
+        self.leaving = False
+
+    def line(self, given_up: GivenUp) -> Line:
+        """A connection to the broker that lives, or to a new one on its book.
+
+        Raises:
+            OSError: there is none, and none is wanted any more.
+            StopError: none can be started.
+        """
+        if self.leaving:
+            raise ConnectionError("the simulated broker is being ended")
+        line = self._to_living(given_up) or self._to_new(given_up)
+        self._met = True
+        return line
+
+    def end(self) -> None:
+        """Ends the broker."""
+        if self._started is None:
+            _close(self._card)
+            return
+        self._card.unlink(missing_ok=True)
+        self._started.stop()
+
+    def kill(self) -> None:
+        """Ends at once what was started from here."""
+        if self._started is not None:
+            self._started.kill()
+
+    def _to_living(self, given_up: GivenUp) -> Line | None:
+        found = _read(self._card)
+        if found is None or found.market != self._market:
+            close_leftover(self._card)
+            return None
+        try:
+            line = dial((found.host, found.port), bytes.fromhex(found.key), given_up)
+        except TimeoutError as error:
+            if self._started is None:
+                raise HomeError(f"{found.host}:{found.port}, named by {self._card}, {_SILENT}") from error
+            return None  # it hangs; it can be killed, for it was started from here
+        except OSError:
+            return None  # it is gone
+        if not self._met:
+            logger.info("found the simulated broker that an earlier daemon had left behind")
+        return line
+
+    def _to_new(self, given_up: GivenUp) -> Line:
+        if self._met:
+            logger.warning("the simulated broker is gone; starting it again on its book")
+        self.kill()
+        self._started = broker = start_broker(self._make, also=self._also, given_up=given_up)
+        _write(self._card, _Card(*broker.address, broker.key.hex(), self._market))
+        return dial(broker.address, broker.key, given_up)
+
+
+def _end(terminal: FarTerminal, keeper: _Keeper) -> None:
+    keeper.leaving = True  # a thread that is about to connect again must not start another
+    terminal.close()
+    keeper.end()
 
 
 def close_leftover(card: Path) -> None:
@@ -75,26 +148,6 @@ def _close(card: Path) -> bool:
     except TerminalUnavailable:
         return False
     return True
-
-
-def _living(card: Path, market: str, deadlines: Deadlines) -> tuple[FarTerminal, Callable[[], None]] | None:
-    found = _read(card)
-    if found is None or found.market != market:
-        close_leftover(card)
-        return None
-    try:
-        terminal = connect_broker((found.host, found.port), bytes.fromhex(found.key), deadlines)
-    except TerminalUnavailable:
-        return None  # it is gone
-    logger.info("found the simulated broker that an earlier daemon had left behind")
-    return terminal, lambda: _end(terminal, card, None)
-
-
-def _end(terminal: FarTerminal, card: Path, broker: BrokerProcess | None) -> None:
-    terminal.close()
-    _close(card)
-    if broker is not None:
-        broker.stop()
 
 
 def _read(card: Path) -> _Card | None:

@@ -8,17 +8,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
+from multiprocessing.connection import Connection, Listener
 from typing import Any
 
+from execution.handshake import LOOPBACK, admits
+from execution.simulated.functions import ADDRESS, FUNCTIONS, KEY
 from execution.simulated.link import Session
-from execution.simulated.messages import ADDRESS, FUNCTIONS, KEY, packed, unpacked
 from execution.simulated.module import SimulatedMT5
 from execution.simulated.structs import STRUCTS
+from execution.wire import LONGEST_REQUEST, decode_call, encode
 from market_data.clock import Clock
-
-_LOOPBACK = "127.0.0.1"
 
 
 class Pace:
@@ -57,7 +56,7 @@ class TerminalServer:
     def __init__(self, terminal: SimulatedMT5, due: Callable[[], datetime]) -> None:
         self._terminal, self._due = terminal, due
         self._key = secrets.token_bytes(32)
-        self._listener = Listener((_LOOPBACK, 0))
+        self._listener = Listener((LOOPBACK, 0))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="terminal-server", daemon=True)
         self._thread.start()
@@ -74,7 +73,7 @@ class TerminalServer:
             return
         self._closing.set()
         with suppress(OSError):  # a connection wakes the thread; on some systems closing the port does not
-            socket.create_connection((_LOOPBACK, int(self._listener.address[1])), timeout=1).close()
+            socket.create_connection((LOOPBACK, int(self._listener.address[1])), timeout=1).close()
         self._thread.join()
         self._listener.close()
 
@@ -90,22 +89,13 @@ class TerminalServer:
         """Answers one program until it ends; one that says nothing keeps nobody else waiting."""
         session = Session()
         with connection, suppress(OSError, EOFError):
-            if not self._knows_key(connection):
+            if not admits(connection, self._key):
                 return
             while True:
-                name, args, keywords = unpacked(connection.recv_bytes(), STRUCTS)
+                name, args, keywords = _call(connection)
                 if self._closing.is_set():
                     return
-                connection.send_bytes(packed(self._answer(session, name, args, keywords)))
-
-    def _knows_key(self, connection: Connection) -> bool:
-        """Both sides prove the key to each other, in the order in which `Client` does."""
-        try:
-            deliver_challenge(connection, self._key)
-            answer_challenge(connection, self._key)
-        except (AssertionError, AuthenticationError, ValueError):  # by Python version
-            return False
-        return True
+                connection.send_bytes(encode(self._answer(session, name, args, keywords), STRUCTS))
 
     def _answer(self, session: Session, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[str, Any, tuple[int, str]]:
         """What a call gave: its value, or the type and text of what it raised; and its `last_error`."""
@@ -115,6 +105,18 @@ class TerminalServer:
             self._terminal.advance_to(self._due())
             try:
                 kind, value = "value", getattr(self._terminal, name)(*args, **keywords)
-            except (TypeError, SystemError) as error:
+            except (OverflowError, SystemError, TypeError, ValueError) as error:
                 kind, value = type(error).__name__, str(error)
             return kind, value, self._terminal.last_error()
+
+
+def _call(connection: Connection) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The next call.
+
+    Raises:
+        OSError: the line is cut, or what came is no call.
+    """
+    try:
+        return decode_call(connection.recv_bytes(LONGEST_REQUEST), STRUCTS)
+    except ValueError as error:
+        raise ConnectionError(f"the program talks nonsense: {error}") from error

@@ -11,7 +11,7 @@ import pytest
 from execution.channel import Deadlines, Hosted, answer_all
 from execution.far_terminal import FarTerminal
 from execution.simulated.constants import CONSTANTS
-from execution.simulated.messages import FUNCTIONS
+from execution.simulated.functions import FUNCTIONS
 from execution.simulated.structs import STRUCTS
 from execution.terminal import Request
 from tests.contracts.terminal_contract import FUNCTIONS as OFFICIAL

@@ -57,7 +57,7 @@ def with_terminal(
 
 def environment(inherited: Mapping[str, str], terminal: Mapping[str, str], *, shadow: bool) -> dict[str, str]:
     """A program's environment: ours, the stand-in before its search path, and where the terminal is."""
-    from execution.simulated.messages import SHADOW
+    from execution.simulated.functions import SHADOW
     from execution.simulated.stand_in import FOLDER
 
     kept = {name: value for name, value in inherited.items() if name != SHADOW}

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 
 import pytest
 
 from execution.channel import Deadlines
 from execution.far_terminal import FarTerminal
+from execution.simulated.structs import STRUCTS
 from execution.terminal import Request
-from execution.wire import encode
+from execution.wire import decode_call
+from execution.wire import encode as encode_with
 
 INITIALIZE = Request("initialize")
+
+
+def encode(value):
+    return encode_with(value, STRUCTS)
+
+
 TRUE = encode(("reply", True, 1, "Success", None))
 
 
@@ -24,6 +33,7 @@ class Line:
 
     def send_bytes(self, data):
         assert not self.closed
+        self.asked = decode_call(data, STRUCTS)
 
     def poll(self, timeout):
         return self.answers[0] is not ...
@@ -57,6 +67,12 @@ def test_after_an_error_the_line_is_dropped_until_initialize_opens_another(troub
         terminal.call(Request("account_info"))
     assert terminal.call(INITIALIZE).value is True
     assert terminal.call(Request("account_info")).value is True
+
+
+def test_a_call_arrives_with_its_arguments_and_keywords():
+    line = Line(TRUE)
+    terminal_of(line).call(Request("orders_get", (1, "x"), MappingProxyType({"ticket": 5})))
+    assert line.asked == ("orders_get", (1, "x"), {"ticket": 5})
 
 
 @pytest.mark.parametrize("name", ["TypeError", "SystemError", "HomeError"])

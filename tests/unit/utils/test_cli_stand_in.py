@@ -9,7 +9,7 @@ import typer
 
 from config.errors import HomeError
 from config.loading import load_settings
-from execution.simulated.messages import ADDRESS, SHADOW
+from execution.simulated.functions import ADDRESS, SHADOW
 from execution.simulated.stand_in import FOLDER
 from market_data.clock import SystemClock
 from tests.architecture.tree import ROOT

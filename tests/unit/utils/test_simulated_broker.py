@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from config.errors import TerminalUnavailable
+from config.errors import HomeError, TerminalUnavailable
 from execution.broker import connect_broker
 from execution.channel import Deadlines
 from execution.terminal import Request
-from tests.fakes_processes import small_terminal
+from tests.fakes_processes import brokers_of_this_process, small_terminal
 from utils.simulated_broker import close_leftover, open_broker
 
 ALSO = frozenset({"advance"})
@@ -75,6 +75,94 @@ def test_a_card_that_says_nothing_is_no_broker(opened, tmp_path, text):
     (tmp_path / "card").write_text(text, encoding="utf-8")
     close_leftover(tmp_path / "card")
     assert opened()[0].call(Request("initialize")).value is True
+
+
+@pytest.fixture
+def terminal(opened):
+    terminal, _ = opened()
+    terminal.call(Request("initialize"))
+    terminal.call(Request("symbol_select", ("EURUSD", True)))
+    order = {
+        "action": 1,
+        "symbol": "EURUSD",
+        "volume": 0.1,
+        "type": 0,
+        "price": terminal.call(Request("symbol_info_tick", ("EURUSD",))).value.ask,
+    }
+    assert terminal.call(Request("order_send", (order,))).value.retcode == 10009
+    terminal.call(Request("advance"))
+    return terminal
+
+
+def brokers():
+    return list(brokers_of_this_process())
+
+
+def lost(terminal):
+    with pytest.raises(OSError):
+        terminal.call(Request("positions_get"))
+    return True
+
+
+def test_a_broker_that_dies_is_started_again_on_its_book(terminal, tmp_path):
+    held, reached, where = terminal.call(Request("positions_get")).value, terminal.clock.now(), port(tmp_path)
+    (broker,) = brokers()
+    broker.kill()
+    assert lost(terminal)
+    assert terminal.call(Request("initialize")).value is True
+    assert terminal.call(Request("positions_get")).value == held
+    assert terminal.clock.now() == reached
+    assert port(tmp_path) != where
+
+
+def test_a_broker_that_lives_is_not_started_again(terminal):
+    before = brokers()
+    terminal.close()
+    assert terminal.call(Request("initialize")).value is True
+    assert brokers() == before
+
+
+def test_a_broker_that_hangs_is_killed_before_another_opens_its_book(terminal, monkeypatch):
+    monkeypatch.setattr("execution.handshake.KNOCK_SECONDS", 0.4)
+    (broker,) = brokers()
+    broker.suspend()
+    terminal.close()
+    assert terminal.call(Request("initialize")).value is True
+    assert broker.pid not in [process.pid for process in brokers()]
+    assert len(brokers()) == 1
+
+
+def test_an_earlier_daemon_s_broker_that_hangs_is_named_and_no_second_is_started(opened, monkeypatch):
+    opened()
+    (broker,) = brokers()
+    broker.suspend()
+    with monkeypatch.context() as patch:
+        patch.setattr("execution.handshake.KNOCK_SECONDS", 0.4)
+        with pytest.raises(HomeError, match="says nothing: end the process of the simulated broker, or delete that file"):
+            opened()
+    assert brokers() == [broker]
+    broker.resume()
+
+
+def test_one_that_was_found_and_dies_is_replaced_too(opened, tmp_path):
+    opened()[0].close()
+    found, close = opened()
+    (broker,) = brokers()
+    broker.kill()
+    broker.wait()
+    assert lost(found)
+    assert found.call(Request("initialize")).value is True
+    close()
+    assert brokers() == []
+    assert not (tmp_path / "card").exists()
+
+
+def test_once_it_is_ended_no_thread_starts_it_again(opened):
+    terminal, close = opened()
+    close()
+    with pytest.raises(ConnectionError, match="is being ended"):
+        terminal.call(Request("initialize"))
+    assert brokers() == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

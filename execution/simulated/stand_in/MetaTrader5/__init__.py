@@ -2,7 +2,7 @@
 
 The terminal runs in another process on this machine, with other libraries and maybe another Python;
 this package needs Python 3.10 and NumPy alone. It puts nothing of its project on the program's
-search path: the four files that it shares are loaded by their place, under names of this package.
+search path: the six files that it shares are loaded by their place, under names of this package.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 from importlib.machinery import PathFinder
-from multiprocessing.connection import Client
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,12 +19,13 @@ from typing import Any
 _HERE = Path(__file__).resolve()
 _FAILURES = dict.fromkeys(("initialize", "login", "symbol_select", "market_book_add", "market_book_release"), False) | {"shutdown": True}
 """What a function returns without a terminal, where that is not None."""
+_RAISED = {kind.__name__: kind for kind in (OverflowError, SystemError, TypeError, ValueError)}
 
 
-def _shared(name: str) -> ModuleType:
-    """A file of the simulated terminal that stands on its own, loaded as a part of this package."""
+def _shared(name: str, folder: Path = _HERE.parents[2]) -> ModuleType:
+    """A file that stands on its own, by default of the simulated terminal, loaded as a part of this package."""
     full = f"{__name__}._{name}"
-    spec = importlib.util.spec_from_file_location(full, _HERE.parents[2] / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(full, folder / f"{name}.py")
     if spec is None or spec.loader is None:
         raise ImportError(f"{name}.py is missing beside the stand-in for MetaTrader5; install the project again")
     module = importlib.util.module_from_spec(spec)
@@ -34,14 +34,15 @@ def _shared(name: str) -> ModuleType:
     return module
 
 
-_constants, _structs, _shortcuts, _messages = map(_shared, ("constants", "structs", "shortcuts", "messages"))
+_constants, _structs, _shortcuts, _functions = map(_shared, ("constants", "structs", "shortcuts", "functions"))
+_wire, _handshake = (_shared(name, _HERE.parents[3]) for name in ("wire", "handshake"))
 
 
 def _refuse_to_shadow() -> None:
     """Raises where the official package is installed and nobody has said that it may be hidden."""
     others = [folder for folder in sys.path if Path(folder or ".").resolve() != _HERE.parents[1]]
     official = PathFinder.find_spec(__name__, others)
-    if official is not None and official.origin is not None and not os.environ.get(_messages.SHADOW):
+    if official is not None and official.origin is not None and not os.environ.get(_functions.SHADOW):
         raise ImportError(
             f"the MetaTrader5 package at {official.origin} would be hidden by a simulated one; start with-terminal with --shadow"
         )
@@ -66,14 +67,17 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
     def __init__(self) -> None:
         self._lock, self._process, self._line = threading.RLock(), 0, None
         self._error = (_constants.RES_S_OK, "Success")
-        for name in _messages.FUNCTIONS:
+        for name in _functions.FUNCTIONS:
             setattr(self, name, _Function(self, name))
 
     def ask(self, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The answer of the terminal; without a terminal the function's failure value."""
         if name == "last_error" and not (args or keywords):
             return self._error  # kept here: it is asked for after every call, and after the terminal is gone
-        message = _messages.packed((name, args, keywords))
+        message = _wire.encode((name, args, keywords), _structs.STRUCTS)
+        if len(message) > _wire.LONGEST_REQUEST:
+            self._error = (_constants.RES_E_INVALID_PARAMS, "Invalid arguments")
+            return _FAILURES.get(name)
         with self._lock:
             reply = self._exchange(message, start=name == "initialize")
             if reply is None:
@@ -81,7 +85,7 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
             kind, value, self._error = reply
         if kind == "value":
             return value
-        raise {"TypeError": TypeError, "SystemError": SystemError}[kind](value)
+        raise _RAISED[kind](value)
 
     def _exchange(self, message: bytes, *, start: bool) -> Any:
         """Sends a message and waits for its answer; None leaves the reason in `last_error`."""
@@ -97,8 +101,8 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
         try:
             line.send_bytes(message)
             failure = (_constants.RES_E_INTERNAL_FAIL_RECEIVE, "IPC recv failed")
-            return _messages.unpacked(line.recv_bytes(), _structs.STRUCTS)
-        except (OSError, EOFError):
+            return _wire.decode(line.recv_bytes(_wire.LONGEST_REPLY), _structs.STRUCTS)
+        except (OSError, EOFError, ValueError):
             line.close()
             self._line, self._error = None, failure
             return None
@@ -112,12 +116,12 @@ class _Terminal(_shortcuts.Shortcuts):  # type: ignore[name-defined,misc]  # the
 
 def _dial() -> Any:
     """A connection to the terminal that the environment names; None where there is none."""
-    host, _, port = os.environ.get(_messages.ADDRESS, "").partition(":")
+    host, _, port = os.environ.get(_functions.ADDRESS, "").partition(":")
     if not port:
         return None
     try:
-        return Client((host, int(port)), authkey=bytes.fromhex(os.environ.get(_messages.KEY, "")))
-    except (OSError, EOFError):
+        return _handshake.dial((host, int(port)), bytes.fromhex(os.environ.get(_functions.KEY, "")))
+    except OSError:
         return None
 
 
@@ -128,7 +132,7 @@ _terminal = _Terminal()
 # Eager, because programs copy functions and types out of this dictionary.
 globals().update(_constants.CONSTANTS)
 globals().update(_structs.STRUCTS)
-globals().update({name: getattr(_terminal, name) for name in (*_messages.FUNCTIONS, "Buy", "Sell", "Close")})
+globals().update({name: getattr(_terminal, name) for name in (*_functions.FUNCTIONS, "Buy", "Sell", "Close")})
 
 __version__ = "5.0.6231"
 __author__ = "Simulated terminal"

@@ -3,15 +3,15 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
 
 import pytest
 
-from execution.simulated.messages import ADDRESS, KEY, SHADOW, packed, unpacked
+from execution.handshake import dial
+from execution.simulated.functions import ADDRESS, KEY, SHADOW
 from execution.simulated.server import Pace, TerminalServer
 from execution.simulated.stand_in import FOLDER
 from execution.simulated.structs import STRUCTS
+from execution.wire import LONGEST_REQUEST, decode, encode
 from market_data.clock import ManualClock, from_epoch
 from tests.fakes_simulated import MONDAY, flat, make_bars, make_terminal
 
@@ -32,11 +32,14 @@ class Line:
 
     def __init__(self, server, key=None):
         host, port = server.environment[ADDRESS].split(":")
-        self._line = Client((host, int(port)), authkey=bytes.fromhex(key or server.environment[KEY]))
+        self._line = dial((host, int(port)), bytes.fromhex(key or server.environment[KEY]))
 
     def call(self, name, *args, **keywords):
-        self._line.send_bytes(packed((name, args, keywords)))
-        return unpacked(self._line.recv_bytes(), STRUCTS)
+        return self.say(encode((name, args, keywords), STRUCTS))
+
+    def say(self, data):
+        self._line.send_bytes(data)
+        return decode(self._line.recv_bytes(), STRUCTS)
 
     def close(self):
         self._line.close()
@@ -105,11 +108,46 @@ def test_only_functions_of_the_module_can_be_called(served):
 
 def test_who_does_not_know_the_key_is_sent_away(served):
     server, _ = served
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(ConnectionError, match="not this broker"):
         Line(server, key="00" * 32)
     line = Line(server)
     assert line.call("initialize")[1] is True
     line.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", encode("initialize", STRUCTS), bytes(LONGEST_REQUEST + 1)], ids=len)
+def test_one_that_talks_nonsense_is_cut_off_and_nobody_else(served, data):
+    server, _ = served
+    rude, polite = Line(server), Line(server)
+    polite.call("initialize")
+    with pytest.raises((EOFError, OSError)):
+        rude.say(data)
+    assert polite.call("account_info")[1].balance == 10_000.0
+    rude.close()
+    polite.close()
+
+
+def test_an_argument_that_is_too_long_is_refused_and_the_line_stays(served):
+    server, _ = served
+    code = (
+        "import MetaTrader5 as mt5; assert mt5.initialize(); long = 'x' * 2**21;"
+        "print(mt5.symbol_info(long), mt5.last_error(), mt5.symbol_select(long), mt5.account_info().balance)"
+    )
+    done = run(code, server.environment)
+    assert (done.stdout.strip(), done.stderr) == ("None (-2, 'Invalid arguments') False 10000.0", "")
+
+
+def test_what_a_function_raises_is_raised_in_the_program_and_the_line_stays(served):
+    server, _ = served
+    code = (
+        "import MetaTrader5 as mt5; assert mt5.initialize()\n"
+        "for end in (float('inf'), float('nan')):\n"
+        "    try: mt5.history_deals_get(0, end)\n"
+        "    except Exception as error: print(type(error).__name__)\n"
+        "print(mt5.account_info().balance)"
+    )
+    done = run(code, server.environment)
+    assert (done.stdout.split(), done.stderr) == (["OverflowError", "ValueError", "10000.0"], "")
 
 
 def test_one_that_connects_and_says_nothing_keeps_nobody_waiting(served):
