@@ -10,6 +10,7 @@ from config.errors import HomeError
 from execution.paper.book import Holding, PaperBook
 from execution.simulated import constants as mt5
 from execution.simulated.dealer import Fill
+from execution.simulated.history import past_deals, past_orders
 from execution.simulated.structs import Struct, TradeDeal, TradeOrder
 
 FIRST_ORDER, FIRST_DEAL = 7_000_001, 3_000_001  # apart, so that one taken for the other is not found
@@ -34,7 +35,7 @@ class PaperAccount:
         self._book, self._commission = book, commission
         memory = book.load()
         self.holdings: Mapping[int, Holding] = {held.ticket: held for held in memory.holdings}
-        self.orders, self.deals = memory.orders, memory.deals
+        self.orders, self.deals = past_orders(memory.orders), past_deals(memory.deals)
         self._state = memory.state
         if not memory.state:
             self._state = {"balance": 0.0, "currency": currency, "next_order": FIRST_ORDER, "next_deal": FIRST_DEAL}
@@ -123,7 +124,9 @@ class PaperAccount:
 
     def _commit(self, holdings: Mapping[int, Holding], orders: tuple[Struct, ...], deals: tuple[Struct, ...]) -> None:
         self._book.save(self._state, holdings.values(), orders, deals)
-        self.holdings, self.orders, self.deals = holdings, (*self.orders, *orders), (*self.deals, *deals)
+        self.holdings = holdings
+        self.orders.extend(orders)
+        self.deals.extend(deals)
 
 
 def _deal_fields(fill: Fill, order: Struct, position: int, entry: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from config.errors import SettingsError
 from execution.orders import Side
 from execution.simulated import constants as mt5
+from execution.simulated.history import History, past_deals, past_orders
 from execution.simulated.structs import Struct, TradeDeal, TradeOrder
 
 _CENTS = 2
@@ -113,7 +114,7 @@ class Ledger:
     Attributes:
         positions: by ticket.
         working: pending orders by ticket.
-        orders: finished orders, oldest first.
+        orders: finished orders, in the order in which they ended.
         deals: oldest first.
         revision: how often positions and working orders have changed.
     """
@@ -123,8 +124,8 @@ class Ledger:
     next_deal: int = FIRST_DEAL
     positions: dict[int, OpenPosition] = field(default_factory=dict)
     working: dict[int, Struct] = field(default_factory=dict)
-    orders: list[Struct] = field(default_factory=list)
-    deals: list[Struct] = field(default_factory=list)
+    orders: History = field(default_factory=past_orders)
+    deals: History = field(default_factory=past_deals)
     revision: int = 0
     _touched: set[int] = field(default_factory=set)
     _ordered: set[int] = field(default_factory=set)
