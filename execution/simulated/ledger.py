@@ -30,6 +30,8 @@ class SimulatedAccount:
         stop_out: margin level in percent below which it closes positions.
         fifo: whether the oldest position of a symbol must be closed first.
         limit_orders: most pending orders at a time; 0 = no limit.
+        limit_positions: most open positions at a time, on a hedging account together with the pending
+            orders that would open more; 0 = no limit. The server knows it, `account_info` does not.
     """
 
     login: int = 1
@@ -44,12 +46,13 @@ class SimulatedAccount:
     stop_out: float = 50.0
     fifo: bool = False
     limit_orders: int = 0
+    limit_positions: int = 0
 
     def __post_init__(self) -> None:
         for name in ("balance", "leverage"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders"):
+        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders", "limit_positions"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be 0 or more")
 

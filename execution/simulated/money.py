@@ -81,8 +81,7 @@ class Money:
             price_open: its own.
         """
         spec, terms = self._specs[symbol], self._market.feeds[symbol].terms
-        swap = terms.swap_long if side is Side.LONG else terms.swap_short
-        swap *= _swap_unit(spec, terms.swap_mode, price, price_open)
+        swap = terms.swap(side) * _swap_unit(spec, terms.swap_mode, price, price_open)
         currencies = {
             mt5.SYMBOL_SWAP_MODE_CURRENCY_SYMBOL: spec.currency_base,
             mt5.SYMBOL_SWAP_MODE_CURRENCY_MARGIN: spec.currency_margin,

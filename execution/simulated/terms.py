@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from execution.orders import Side
 from execution.simulated import constants as mt5
 from market_data.clock import BrokerTime
 from market_data.instruments import SymbolSpec
@@ -25,7 +26,8 @@ TRADING_DAY = BrokerTime("America/New_York+7")
 """Sessions are told in the clock in which a trading day ends at 17:00 New York, whatever clock the server shows."""
 
 _DAY_MINUTES = 1_440
-_SWAP_MODES = frozenset(range(mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_INTEREST_OPEN + 1))
+_SWAP_MODES = frozenset(range(mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_REOPEN_BID + 1))
+_REOPENS = frozenset({mt5.SYMBOL_SWAP_MODE_REOPEN_CURRENT, mt5.SYMBOL_SWAP_MODE_REOPEN_BID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class BrokerTerms:
     """Terms of one symbol.
 
     Attributes:
-        swap_mode: SYMBOL_SWAP_MODE_*: disabled, points, money of a currency, or yearly interest in percent.
+        swap_mode: SYMBOL_SWAP_MODE_*: disabled, points, money of a currency, yearly interest in percent, or points
+            by which the position is opened anew each night, from the closing quote or from the bid.
         swap_long, swap_short: per lot and night, in the unit of the mode; negative is paid.
         swap_nights: nights charged at the end of each server day, Sunday first.
         sessions: open stretches of each day, Sunday first, in the TRADING_DAY clock; empty = only
@@ -54,6 +57,15 @@ class BrokerTerms:
     spread_by_hour: tuple[float, ...] = ()
 
     @property
+    def reopens(self) -> bool:
+        """Whether a night is paid through the price of a new opening."""
+        return self.swap_mode in _REOPENS
+
+    def swap(self, side: Side) -> float:
+        """Of one side, in the unit of the mode."""
+        return self.swap_long if side is Side.LONG else self.swap_short
+
+    @property
     def triple_day(self) -> int:
         """The weekday that pays most nights, 0 = Sunday."""
         return self.swap_nights.index(max(self.swap_nights))
@@ -63,7 +75,7 @@ class BrokerTerms:
         numbers = {"swap_long": self.swap_long, "swap_short": self.swap_short, "margin_initial": self.margin_initial}
         found = [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]
         if self.swap_mode not in _SWAP_MODES:
-            found.append(f"swap_mode is {self.swap_mode}; 0 to 6 are simulated")
+            found.append(f"swap_mode is {self.swap_mode}; 0 to 8 are simulated")
         if len(self.swap_nights) != 7 or min(self.swap_nights, default=-1) < 0:
             found.append(f"swap_nights is {self.swap_nights}; 7 numbers from 0 on are needed")
         if self.sessions and not _are_sessions(self.sessions):
