@@ -71,10 +71,11 @@ class PaperAccount:
         self._commit({**self.holdings, held.ticket: held}, (order,), (deal,))
         return deal
 
-    def close(self, held: Holding, fill: Fill, profit: float) -> Struct:
-        """Closes a position, or a part of it; the deal, which carries the profit."""
+    def close(self, held: Holding, fill: Fill, profit: float, swap: float = 0.0) -> Struct:
+        """Closes a position, or a part of it; the deal, which carries profit and swap."""
         order = self._order(fill, held.ticket)
-        deal = self._deal(_deal_fields(fill, order, held.ticket, mt5.DEAL_ENTRY_OUT) | self._fee(fill) | {"profit": profit})
+        earned = self._fee(fill) | {"profit": profit, "swap": swap}
+        deal = self._deal(_deal_fields(fill, order, held.ticket, mt5.DEAL_ENTRY_OUT) | earned)
         left = round(held.volume - fill.volume, 8)
         others = {ticket: other for ticket, other in self.holdings.items() if ticket != held.ticket}
         kept = {**others, held.ticket: replace(held, volume=left)} if left > 0 else others
@@ -114,7 +115,8 @@ class PaperAccount:
     def _deal(self, fields: dict[str, Any]) -> Struct:
         money = round(fields.get("profit", 0.0), _CENTS)
         deal = {**fields, "ticket": self._next("next_deal"), "time": fields["time_msc"] // 1000, "profit": money}
-        self._state = {**self._state, "balance": round(self.balance + money + deal.get("commission", 0.0), _CENTS)}
+        costs = deal.get("commission", 0.0) + deal.get("swap", 0.0)
+        self._state = {**self._state, "balance": round(self.balance + money + costs, _CENTS)}
         return _struct(TradeDeal, deal, ("volume", "price", "commission", "swap", "fee"))
 
     def _next(self, name: str) -> int:

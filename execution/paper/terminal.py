@@ -1,6 +1,6 @@
 """A real terminal on which nothing is traded: its prices, and a paper account that answers for trades.
 
-Fills take the quoted side at once and whole. What is left out: swap, slippage, pending orders.
+Fills take the quoted side at once and whole. What is left out: slippage, pending orders.
 """
 
 from __future__ import annotations
@@ -134,4 +134,4 @@ def _position(held: Holding, broker: PaperBroker) -> Struct:
     kind = mt5.POSITION_TYPE_BUY if held.side is Side.LONG else mt5.POSITION_TYPE_SELL
     order = (kind, held.magic, held.ticket, mt5.POSITION_REASON_EXPERT)
     prices = (held.volume, held.price_open, held.sl, held.tp, broker.exit_price(held))
-    return TradePosition((held.ticket, *times, *order, *prices, 0.0, broker.profit(held), held.symbol, held.comment, ""))
+    return TradePosition((held.ticket, *times, *order, *prices, broker.swap(held), broker.profit(held), held.symbol, held.comment, ""))

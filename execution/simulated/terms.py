@@ -7,7 +7,7 @@ Source of the swap modes: https://www.mql5.com/en/docs/constants/environment_sta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -25,7 +25,8 @@ EVERY_NIGHT = (1, 1, 1, 1, 1, 1, 1)
 TRADING_DAY = BrokerTime("America/New_York+7")
 """Sessions are told in the clock in which a trading day ends at 17:00 New York, whatever clock the server shows."""
 
-_DAY_MINUTES = 1_440
+_DAY_MINUTES, _DAY_MSC = 1_440, 86_400_000
+_THURSDAY = 4  # weekday of 1970-01-01, Sunday = 0
 _SWAP_MODES = frozenset(range(mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_REOPEN_BID + 1))
 _REOPENS = frozenset({mt5.SYMBOL_SWAP_MODE_REOPEN_CURRENT, mt5.SYMBOL_SWAP_MODE_REOPEN_BID})
 
@@ -91,7 +92,7 @@ class BrokerTerms:
         if not self.sessions:
             return True
         local = int(TRADING_DAY.to_server(utc_msc // 1000)[0])
-        day, minute = (local // 86_400 + 4) % 7, local % 86_400 / 60  # 1970-01-01 was a Thursday
+        day, minute = (local // 86_400 + _THURSDAY) % 7, local % 86_400 / 60
         return any(start <= minute < end for start, end in self.sessions[day])
 
 
@@ -101,6 +102,16 @@ def _are_sessions(sessions: tuple[Hours, ...]) -> bool:
         day == sorted(day) and (not day or (day[0] >= 0 and day[-1] <= _DAY_MINUTES)) and all(end > start for start, end in hours)
         for day, hours in zip(flat, sessions, strict=True)
     )
+
+
+def nights_between(swap_nights: Sequence[int], first_msc: int, last_msc: int) -> int:
+    """Nights that are charged from one instant of the server, milliseconds, to a later one.
+
+    >>> saturday = 2 * 86_400_000  # 1970-01-03
+    >>> nights_between(WORKING_NIGHTS, saturday, saturday + 7 * 86_400_000)
+    7
+    """
+    return sum(swap_nights[(day + _THURSDAY) % 7] for day in range(first_msc // _DAY_MSC, last_msc // _DAY_MSC))
 
 
 def week(hours: Hours) -> tuple[Hours, ...]:
