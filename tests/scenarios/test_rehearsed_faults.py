@@ -16,6 +16,8 @@ from utils import simulated_terminal
 from utils.simulation import simulated_module
 from utils.trade_journal import TradeJournal
 
+pytestmark = pytest.mark.slow
+
 CALM_BARS, TROUBLED_BARS = 12, 150
 STRUCK_ONCE = ("none", "partial", "lost", "hang", "timeout", "late", "no_stops", "offline", "late_positions", "other_account")
 FAULTS = ", ".join([*(f"{name}@{number}" for number, name in enumerate(STRUCK_ONCE, 1)), "requote:0.3", "unsent:0.3"])

@@ -90,8 +90,9 @@ def test_a_fault_strikes_the_order_that_it_names(rehearse, fault, state, positio
     assert len(terminal.client.positions()) == positions
 
 
-def test_a_broken_line_is_mended_before_the_next_bar(rehearse):
-    terminal = rehearse("lost@1")
+@pytest.mark.parametrize("values", [{}, {"terminal_isolation": "process"}, {"sim_broker": "process"}], ids=["here", "worker", "broker"])
+def test_a_broken_line_is_mended_before_the_next_bar(rehearse, values):
+    terminal = rehearse("lost@1", **values)
     assert buy(terminal).state is OrderState.UNKNOWN
     with pytest.raises(TerminalDisconnected):
         terminal.client.positions()
