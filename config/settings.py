@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.sources import FlatSource
-from config.values import broker_zone, distinct, plain_path, split_list, trading_sessions
+from config.values import broker_zone, distinct, plain_path, sim_faults, split_list, trading_sessions
 
 
 class Section(BaseModel):
@@ -25,6 +25,7 @@ class Section(BaseModel):
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(distinct)]
 Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
+Faults = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(sim_faults)]
 Sessions = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(trading_sessions)]
 
 
@@ -93,6 +94,10 @@ class SimulationSettings(Section):
     sim_broker: Literal["inprocess", "process"] = Field(
         "inprocess", description="process: the simulated broker lives on when the daemon dies, and a new daemon finds it"
     )
+    sim_faults: Faults = Field(
+        (), description="trouble to rehearse, by share of the orders, or the order's number: requote:0.02, lost@3 (docs/FAULTS.md)"
+    )
+    sim_fault_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of that trouble: the same run meets the same again")
     synthetic_seed: int = Field(7, ge=0, le=2**32 - 1, description="seed of the synthetic market")
     synthetic_edge: float = Field(1.0, ge=0, le=3, description="strength of its predictable part; 0 = none at all")
 
@@ -303,6 +308,10 @@ def _contradictions(settings: Settings) -> list[str]:
         (
             settings.uses_mt5 and settings.terminal.mt5_login is not None and not settings.terminal.mt5_server,
             "MT5_LOGIN without MT5_SERVER: set it to the broker's server name as the terminal shows it",
+        ),
+        (
+            settings.uses_mt5 and bool(settings.simulation.sim_faults),
+            "SIM_FAULTS with a real terminal: faults are rehearsed on the simulated one only; leave it empty, or set TERMINAL=simulated",
         ),
         (
             settings.models.model_path == settings.models.xgb_model_path,

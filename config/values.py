@@ -19,6 +19,15 @@ _SESSION = re.compile(r"(?P<zone>[A-Za-z_/+-]+(?: [A-Za-z]+)?) (?P<opens>(?:[01]
 _ZONE = re.compile(r"(?P<name>[A-Za-z_]+(?:[/-][A-Za-z_-]+)*)(?:\+(?P<hours>\d{1,2}))?")
 
 
+_FAULT = re.compile(r"(?P<name>\w+)(?::(?P<share>\d*\.?\d+)|@(?P<nth>[1-9]\d*))")
+
+FAULTS = (
+    *("requote", "price_changed", "no_quotes", "reject", "partial", "none", "unsent", "timeout", "late", "lost", "hang"),
+    *("no_stops", "no_comment", "algo_off", "api_off", "offline", "other_account", "clock_jump", "late_history", "late_positions"),
+)
+"""What SIM_FAULTS can let go wrong; docs/FAULTS.md says what each is."""
+
+
 def split_list(value: object) -> object:
     """Splits text at commas; anything that is not text passes unchanged.
 
@@ -83,6 +92,39 @@ def _trading_session(text: str) -> str:
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:
         raise ValueError(f"there is no time zone {zone}; write one such as Europe/London, or one of {', '.join(_CITIES)}") from error
     return f"{zone} {match['opens']}-{match['closes']}"
+
+
+def sim_faults(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The faults as they are.
+
+    >>> sim_faults(("requote:0.02", "lost@3"))
+    ('requote:0.02', 'lost@3')
+
+    Raises:
+        ValueError: if one is not a known kind with a share of the orders, or the number of one.
+    """
+    for text in texts:
+        split_fault(text)
+    return texts
+
+
+def split_fault(text: str) -> tuple[str, float, int]:
+    """Kind, share of the orders that it strikes, and the one order that it strikes; the latter is 0 where the share counts.
+
+    >>> split_fault("requote:0.02"), split_fault("lost@3")
+    (('requote', 0.02, 0), ('lost', 0.0, 3))
+
+    Raises:
+        ValueError: if it is not such a fault.
+    """
+    match = _FAULT.fullmatch(text)
+    if match is None or float(match["share"] or 0) > 1:
+        raise ValueError(
+            f"{text!r} is no fault; write its kind and the share of orders that it strikes, or which one: requote:0.02, lost@3"
+        )
+    if match["name"] not in FAULTS:
+        raise ValueError(f"there is no fault {match['name']!r}; there are {', '.join(FAULTS)}")
+    return match["name"], float(match["share"] or 0), int(match["nth"] or 0)
 
 
 def plain_path(path: Path) -> Path:

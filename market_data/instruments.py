@@ -23,7 +23,7 @@ class SymbolSpec:
         volume_min, volume_max, volume_step: lots.
         stops_level: least distance of a stop from the quote, in points; 0 = the broker says none.
         freeze_level: within this many points of the quote a position cannot be changed.
-        filling_mode: bit mask, 1 = fill-or-kill, 2 = immediate-or-cancel.
+        filling_mode: bit mask, 1 = fill-or-kill, 2 = immediate-or-cancel, 4 = book-or-cancel.
         exemode: execution: 0 request, 1 instant, 2 market, 3 exchange.
         trade_mode: 0 disabled, 1 long only, 2 short only, 3 close only, 4 full.
         calc_mode: the broker's rule for profit and margin (0 = FX).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from loguru import logger
@@ -14,6 +14,8 @@ from config.errors import HomeError, SettingsError
 from config.home import Home
 from config.settings import Settings
 from execution.far_terminal import FarTerminal
+from execution.simulated.faults import FaultyTerminal
+from execution.simulated.rehearsal import rehearsed_plan
 from execution.terminal import ModuleTerminal, Request, Terminal
 from market_data.clock import Clock, SystemClock
 from utils.opened import SLICE, OpenTerminal, RunOptions, client_of, deadlines_of, in_worker, wait_in_slices
@@ -32,12 +34,14 @@ class SimulatedMarket:
         terminal: the simulated one.
         seconds_per_bar: of real time.
         watch: connects it again, where it can be lost; time then stands still.
+        exact: a try to connect is waited for, so that no pass more or less depends on the machine.
     """
 
-    def __init__(self, terminal: Terminal, seconds_per_bar: float, watch: TerminalWatch | None = None) -> None:
+    def __init__(self, terminal: Terminal, seconds_per_bar: float, watch: TerminalWatch | None = None, *, exact: bool = False) -> None:
         self._terminal = terminal
         self._seconds = seconds_per_bar
         self._watch = watch
+        self._exact = exact
 
     def advance(self, stop: threading.Event) -> bool:
         """Waits one bar's share of real time, then opens the next bar."""
@@ -49,7 +53,7 @@ class SimulatedMarket:
         return self._advance_watched(self._watch, stop)
 
     def _advance_watched(self, watch: TerminalWatch, stop: threading.Event) -> bool:
-        if not watch.look():
+        if not watch.look() and not (self._exact and watch.wait(stop) and watch.look()):
             stop.wait(SLICE)
             return True
         try:
@@ -67,6 +71,12 @@ class _Placed:
     clock: Clock
     close: Callable[[], None]
     far: FarTerminal | None = None
+    faulty: bool = False
+
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether the line to it can break."""
+        return self.faulty or self.far is not None
 
 
 def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenTerminal:
@@ -82,14 +92,16 @@ def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenT
         )
     _require_book(home)
     with ExitStack() as undo:
-        placed = _placed(settings, options, home)
+        placed = _rehearsing(settings, _placed(settings, options, home))
         undo.callback(placed.close)
         client = client_of(settings, placed.terminal)
         account = client.connect()
-        watch = None if placed.far is None else TerminalWatch(client, client.connect, SystemClock())
+        watch = TerminalWatch(client, client.connect, SystemClock()) if placed.can_be_lost else None
         return OpenTerminal(
             client=client,
-            market=SimulatedMarket(placed.terminal, _pace(settings, options, placed.terminal), watch),
+            market=SimulatedMarket(
+                placed.terminal, _pace(settings, options, placed.terminal), watch, exact=placed.faulty and options.replay
+            ),
             clock=placed.clock,
             account=account,
             account_name="simulated/1",
@@ -116,10 +128,26 @@ def _placed(settings: Settings, options: RunOptions, home: Home) -> _Placed:
     return _Placed(ModuleTerminal(module), module.clock, module.close)
 
 
+def _rehearsing(settings: Settings, placed: _Placed) -> _Placed:
+    """The same behind the faults of the settings, where there are any. A call that hangs lets the market run."""
+    simulation, sound = settings.simulation, placed.terminal
+    if not simulation.sim_faults:
+        return placed
+    seconds_per_bar = float(sound.call(Request("bar_seconds")).value)
+
+    def run_on(seconds: float) -> None:
+        for _ in range(int(seconds // seconds_per_bar)):
+            sound.call(Request("advance"))
+
+    plan = rehearsed_plan(simulation.sim_faults, simulation.sim_fault_seed)
+    return replace(placed, terminal=FaultyTerminal(sound, plan, run_on), faulty=True)
+
+
 def _market_text(settings: Settings, options: RunOptions) -> str:
-    """All that a simulated market and account depend on."""
+    """All that a simulated market and account depend on; faults strike on the way to them."""
     sections = (settings.simulation, settings.symbols, settings.data, settings.risk, settings.terminal)
-    return " ".join([repr(options.source), repr(options.start), *(section.model_dump_json() for section in sections)])
+    faults = {"sim_faults", "sim_fault_seed"}
+    return " ".join([repr(options.source), repr(options.start), *(section.model_dump_json(exclude=faults) for section in sections)])
 
 
 def _pace(settings: Settings, options: RunOptions, terminal: Terminal) -> float:
@@ -129,7 +157,9 @@ def _pace(settings: Settings, options: RunOptions, terminal: Terminal) -> float:
 def _simulated_banner(settings: Settings, options: RunOptions) -> str:
     source = "synthetic prices" if options.source == (SYNTHETIC,) else f"prices from {', '.join(options.source)}"
     speed = "full speed" if options.replay else f"{settings.simulation.speed:g} times real speed"
-    return f"SIMULATED: {source} at {speed}; no real order is ever sent"
+    faults = settings.simulation.sim_faults
+    rehearsed = f"; REHEARSING FAULTS: {', '.join(faults)}" if faults else ""
+    return f"SIMULATED: {source} at {speed}; no real order is ever sent{rehearsed}"
 
 
 def _require_book(home: Home) -> None:

@@ -19,6 +19,10 @@ FIRST_PAUSE, MOST_PAUSE = 1.0, 30.0
 """Seconds between two tries to connect again: at first, and at most."""
 
 
+GLANCE = 0.01
+"""Seconds between two looks at a try to connect that is waited for."""
+
+
 class Watched(Protocol):
     """What is looked at."""
 
@@ -82,6 +86,12 @@ class TerminalWatch:
             symbol: the one that is to be traded; empty asks about the terminal alone.
         """
         return self._trouble or (self._quotes.trouble(symbol) if self._quotes is not None else None)
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Waits for a try that is under way; False where `stop` was set before its end."""
+        while self._connecting() and not stop.wait(GLANCE):
+            pass
+        return not stop.is_set()
 
     def join(self) -> None:
         """Waits for a try that is under way."""

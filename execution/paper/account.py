@@ -10,6 +10,7 @@ from config.errors import HomeError
 from execution.paper.book import Holding, PaperBook
 from execution.simulated import constants as mt5
 from execution.simulated.dealer import Fill
+from execution.simulated.history import past_deals, past_orders
 from execution.simulated.structs import Struct, TradeDeal, TradeOrder
 
 FIRST_ORDER, FIRST_DEAL = 7_000_001, 3_000_001  # apart, so that one taken for the other is not found
@@ -34,7 +35,7 @@ class PaperAccount:
         self._book, self._commission = book, commission
         memory = book.load()
         self.holdings: Mapping[int, Holding] = {held.ticket: held for held in memory.holdings}
-        self.orders, self.deals = memory.orders, memory.deals
+        self.orders, self.deals = past_orders(memory.orders), past_deals(memory.deals)
         self._state = memory.state
         if not memory.state:
             self._state = {"balance": 0.0, "currency": currency, "next_order": FIRST_ORDER, "next_deal": FIRST_DEAL}
@@ -70,10 +71,11 @@ class PaperAccount:
         self._commit({**self.holdings, held.ticket: held}, (order,), (deal,))
         return deal
 
-    def close(self, held: Holding, fill: Fill, profit: float) -> Struct:
-        """Closes a position, or a part of it; the deal, which carries the profit."""
+    def close(self, held: Holding, fill: Fill, profit: float, swap: float = 0.0) -> Struct:
+        """Closes a position, or a part of it; the deal, which carries profit and swap."""
         order = self._order(fill, held.ticket)
-        deal = self._deal(_deal_fields(fill, order, held.ticket, mt5.DEAL_ENTRY_OUT) | self._fee(fill) | {"profit": profit})
+        earned = self._fee(fill) | {"profit": profit, "swap": swap}
+        deal = self._deal(_deal_fields(fill, order, held.ticket, mt5.DEAL_ENTRY_OUT) | earned)
         left = round(held.volume - fill.volume, 8)
         others = {ticket: other for ticket, other in self.holdings.items() if ticket != held.ticket}
         kept = {**others, held.ticket: replace(held, volume=left)} if left > 0 else others
@@ -113,7 +115,8 @@ class PaperAccount:
     def _deal(self, fields: dict[str, Any]) -> Struct:
         money = round(fields.get("profit", 0.0), _CENTS)
         deal = {**fields, "ticket": self._next("next_deal"), "time": fields["time_msc"] // 1000, "profit": money}
-        self._state = {**self._state, "balance": round(self.balance + money + deal.get("commission", 0.0), _CENTS)}
+        costs = deal.get("commission", 0.0) + deal.get("swap", 0.0)
+        self._state = {**self._state, "balance": round(self.balance + money + costs, _CENTS)}
         return _struct(TradeDeal, deal, ("volume", "price", "commission", "swap", "fee"))
 
     def _next(self, name: str) -> int:
@@ -123,7 +126,9 @@ class PaperAccount:
 
     def _commit(self, holdings: Mapping[int, Holding], orders: tuple[Struct, ...], deals: tuple[Struct, ...]) -> None:
         self._book.save(self._state, holdings.values(), orders, deals)
-        self.holdings, self.orders, self.deals = holdings, (*self.orders, *orders), (*self.deals, *deals)
+        self.holdings = holdings
+        self.orders.extend(orders)
+        self.deals.extend(deals)
 
 
 def _deal_fields(fill: Fill, order: Struct, position: int, entry: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from execution.orders import Side
 from execution.paper.account import PaperAccount
 from execution.paper.book import Holding
+from execution.paper.nights import swap_of
 from execution.paper.prices import LivePrices, Ticks
 from execution.paper.rules import Case, refusal
 from execution.retcodes import retcode
@@ -46,12 +47,17 @@ class PaperBroker:
         """What a position would make now."""
         return self._prices.profit(held.side, held.symbol, held.volume, held.price_open, self.exit_price(held))
 
+    def swap(self, held: Holding) -> float:
+        """What its nights have cost or brought so far."""
+        return swap_of(self._prices, held, held.volume, self.exit_price(held), self._now_msc())
+
     def money(self) -> tuple[float, float, float]:
-        """Floating profit, equity and bound margin, account currency."""
+        """Floating profit, equity (swap included) and bound margin, account currency."""
         held = self.account.holdings.values()
         floating = round(sum(map(self.profit, held), 0.0), 2)
         margin = sum((self._prices.margin(one.side, one.symbol, one.volume, one.price_open) for one in held), 0.0)
-        return floating, round(self.account.balance + floating, 2), round(margin, 2)
+        swap = sum(map(self.swap, held), 0.0)
+        return floating, round(self.account.balance + floating + swap, 2), round(margin, 2)
 
     # --- what the market does ---------------------------------------------------------------
 
@@ -107,7 +113,8 @@ class PaperBroker:
 
     def _close(self, held: Holding, fill: Fill) -> Struct:
         made = self._prices.profit(held.side, held.symbol, fill.volume, held.price_open, fill.price)
-        return self.account.close(held, fill, made)
+        swap = swap_of(self._prices, held, fill.volume, fill.price, fill.time_msc)
+        return self.account.close(held, fill, made, swap)
 
     # --- requests ---------------------------------------------------------------------------
 

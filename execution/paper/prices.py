@@ -81,7 +81,11 @@ class LivePrices:
 
     def spec(self, symbol: str) -> SymbolSpec:
         """The symbol as the broker describes it."""
-        return spec_from(self._once("symbol_info", symbol))
+        return spec_from(self.terms(symbol))
+
+    def terms(self, symbol: str) -> Any:
+        """The same as the module's record, swap included."""
+        return self._once("symbol_info", symbol)
 
     def tick(self, symbol: str) -> Any:
         """The latest tick, as the module's record."""

@@ -1,6 +1,6 @@
 """A real terminal on which nothing is traded: its prices, and a paper account that answers for trades.
 
-Fills take the quoted side at once and whole. What is left out: swap, slippage, pending orders.
+Fills take the quoted side at once and whole. What is left out: slippage, pending orders.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from execution.paper.broker import PaperBroker
 from execution.paper.prices import LivePrices
 from execution.simulated import constants as mt5
 from execution.simulated.calls import SUCCESS, CallFailed
+from execution.simulated.history import History
 from execution.simulated.queries import filtered, in_history, window
 from execution.simulated.requests import parse_request
 from execution.simulated.structs import AccountInfo, Struct, TradePosition
@@ -117,13 +118,15 @@ class PaperTerminal:
         return [_position(held, broker) for held in broker.account.holdings.values()]
 
     def _past(self, kind: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Struct, ...]:
-        time, ticket = {"orders": ("time_setup", "ticket"), "deals": ("time", "order")}[kind]
-        fits = in_history(args, keywords, time, ticket)
-        return tuple(record for record in getattr(self._broker().account, kind) if fits(record))
+        return in_history(args, keywords)(self._history(kind))
 
     def _count(self, kind: str, args: tuple[Any, ...]) -> int:
-        window(args)
-        return len(self._past(kind, args, {}))
+        first, last = window(args)
+        return self._history(kind).total(first, last)
+
+    def _history(self, kind: str) -> History:
+        account = self._broker().account
+        return account.orders if kind == "orders" else account.deals
 
 
 def _position(held: Holding, broker: PaperBroker) -> Struct:
@@ -131,4 +134,4 @@ def _position(held: Holding, broker: PaperBroker) -> Struct:
     kind = mt5.POSITION_TYPE_BUY if held.side is Side.LONG else mt5.POSITION_TYPE_SELL
     order = (kind, held.magic, held.ticket, mt5.POSITION_REASON_EXPERT)
     prices = (held.volume, held.price_open, held.sl, held.tp, broker.exit_price(held))
-    return TradePosition((held.ticket, *times, *order, *prices, 0.0, broker.profit(held), held.symbol, held.comment, ""))
+    return TradePosition((held.ticket, *times, *order, *prices, broker.swap(held), broker.profit(held), held.symbol, held.comment, ""))

@@ -155,8 +155,8 @@ class Book:
         ledger = Ledger(state["balance"], state["next_order"], state["next_deal"])
         ledger.positions = {position.ticket: position for position in positions}
         ledger.working = {order.ticket: order for order in working}
-        ledger.orders = [TradeOrder(row) for row in self._read("SELECT * FROM orders ORDER BY rowid", "orders")]
-        ledger.deals = [TradeDeal(row) for row in self._read("SELECT * FROM deals ORDER BY ticket", "deals")]
+        ledger.orders.extend(TradeOrder(row) for row in self._read("SELECT * FROM orders ORDER BY rowid", "orders"))
+        ledger.deals.extend(TradeDeal(row) for row in self._read("SELECT * FROM deals ORDER BY ticket", "deals"))
         ledger.mark_saved()
         return ledger
 

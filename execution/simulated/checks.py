@@ -30,6 +30,7 @@ MESSAGES = {
     mt5.TRADE_RETCODE_TRADE_DISABLED: "Trade disabled",
     mt5.TRADE_RETCODE_MARKET_CLOSED: "Market closed",
     mt5.TRADE_RETCODE_NO_MONEY: "No money",
+    mt5.TRADE_RETCODE_PRICE_CHANGED: "Prices changed",
     mt5.TRADE_RETCODE_PRICE_OFF: "No prices",
     mt5.TRADE_RETCODE_INVALID_EXPIRATION: "Invalid expiration",
     mt5.TRADE_RETCODE_NO_CHANGES: "No changes",
@@ -42,6 +43,7 @@ MESSAGES = {
     mt5.TRADE_RETCODE_INVALID_CLOSE_VOLUME: "Invalid close volume",
     mt5.TRADE_RETCODE_LIMIT_ORDERS: "Limit of pending orders reached",
     mt5.TRADE_RETCODE_LIMIT_VOLUME: "Limit of volume reached",
+    mt5.TRADE_RETCODE_LIMIT_POSITIONS: "Limit of open positions reached",
     mt5.TRADE_RETCODE_LONG_ONLY: "Only long positions allowed",
     mt5.TRADE_RETCODE_SHORT_ONLY: "Only short positions allowed",
     mt5.TRADE_RETCODE_CLOSE_ONLY: "Only position close allowed",
@@ -175,6 +177,11 @@ def volume_limit(case: Case) -> int | None:
     return mt5.TRADE_RETCODE_LIMIT_VOLUME if held + working + case.request.volume > most + DUST else None
 
 
+def position_limit(case: Case) -> int | None:
+    """The server lets an account hold only so many positions."""
+    return None if case.reduces or not case.dealer.is_full(case.spec.name) else mt5.TRADE_RETCODE_LIMIT_POSITIONS
+
+
 def oldest_first(case: Case) -> int | None:
     """Under the rule of some countries the oldest position of a symbol is closed first, and none by another."""
     if not case.dealer.account.fifo or case.position is None:
@@ -213,14 +220,21 @@ def filling(case: Case) -> int | None:
 
 
 def instant_price(case: Case) -> int | None:
-    """Instant execution needs a quoted price within the accepted deviation; market execution ignores it."""
-    if case.spec.exemode not in (mt5.SYMBOL_TRADE_EXECUTION_REQUEST, mt5.SYMBOL_TRADE_EXECUTION_INSTANT):
+    """A price that moved beyond the accepted deviation is quoted anew, or where it had been asked for, has changed.
+
+    Market execution ignores the price of a request.
+    """
+    moved_on = {
+        mt5.SYMBOL_TRADE_EXECUTION_REQUEST: mt5.TRADE_RETCODE_PRICE_CHANGED,
+        mt5.SYMBOL_TRADE_EXECUTION_INSTANT: mt5.TRADE_RETCODE_REQUOTE,
+    }.get(case.spec.exemode)
+    if moved_on is None:
         return None
     price = case.request.price
     if price <= 0 or not on_grid(price, case.spec.tick_size):
         return mt5.TRADE_RETCODE_INVALID_PRICE
     moved = abs(case.fill_price - price) / case.spec.point
-    return mt5.TRADE_RETCODE_REQUOTE if moved > case.request.deviation + 1 - DUST else None
+    return moved_on if moved > case.request.deviation + 1 - DUST else None
 
 
 def stops(case: Case) -> int | None:
@@ -293,6 +307,7 @@ DEAL_RULES: tuple[Rule, ...] = (
     position_exists,
     volume,
     volume_limit,
+    position_limit,
     closes_the_right_way,
     oldest_first,
     filling,

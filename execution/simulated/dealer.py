@@ -90,8 +90,18 @@ class Dealer:
         self.ledger.reduce(replace(position, swap=round(position.swap - swap, 2)), fill.volume, fill.time_msc)
         return deal
 
+    def is_full(self, symbol: str) -> bool:
+        """Whether the account may not hold one position more, as an order on a symbol would make it."""
+        most, held = self.account.limit_positions, len(self.ledger.positions)
+        if self.account.hedging:
+            held += len(self.ledger.working)  # each of them opens a position of its own
+        return bool(most) and held >= most and self.held(symbol) is None
+
     def charge_night(self, position: OpenPosition, nights: int, time_msc: int) -> None:
-        """Adds the swap of so many nights to a position, in whole cents."""
+        """Adds the swap of so many nights to a position, in whole cents, or to its price by opening it anew."""
+        if self.market.feeds[position.symbol].terms.reopens:
+            self._reopen(position, nights, time_msc)
+            return
         price = self.exit_price(position)
         swap = self.money.swap_per_lot(position.symbol, position.side, price, position.price_open) * position.volume * nights
         self.ledger.put(replace(position, swap=round(position.swap + swap, 2), time_update_msc=time_msc))
@@ -190,6 +200,20 @@ class Dealer:
         self.ledger.put(replace(turned, identifier=held.identifier))
         return deal
 
+    def _reopen(self, position: OpenPosition, nights: int, time_msc: int) -> None:
+        """Closes a position at the quote and opens it again, the swap away: another ticket, the same identifier.
+
+        Source: https://www.mql5.com/en/docs/constants/tradingconstants/positionproperties
+        """
+        feed, quote = self.market.feeds[position.symbol], self.exit_price(position)
+        start = feed.tick.bid if feed.terms.swap_mode == mt5.SYMBOL_SWAP_MODE_REOPEN_BID else quote
+        price = round(start - feed.terms.swap(position.side) * nights * feed.spec.point * position.side, feed.spec.digits + 3)
+        fill = Fill(position.symbol, position.side.opposite, position.volume, quote, time_msc, mt5.DEAL_REASON_ROLLOVER, position.magic)
+        self.close(position, fill)
+        again = replace(fill, side=position.side, price=price, sl=position.sl, tp=position.tp, comment=position.comment)
+        deal = self._book(again, position.identifier, mt5.DEAL_ENTRY_IN)
+        self.ledger.put(replace(self._position(deal.order, again, again.volume), identifier=position.identifier, reason=position.reason))
+
     def _position(self, ticket: int, fill: Fill, volume: float) -> OpenPosition:
         return OpenPosition(
             identifier=ticket,
@@ -223,7 +247,7 @@ class Dealer:
                 "reason": fill.reason,
                 "volume": fill.volume,
                 "price": fill.price,
-                "commission": -self.account.commission_per_lot * fill.volume,
+                "commission": 0.0 if fill.reason == mt5.DEAL_REASON_ROLLOVER else -self.account.commission_per_lot * fill.volume,
                 "swap": swap,
                 "profit": profit,
                 "symbol": fill.symbol,

@@ -22,11 +22,9 @@ from execution.simulated import pending
 from execution.simulated.bar_play import BarPlay
 from execution.simulated.dealer import Dealer
 from execution.simulated.feed import LAST
+from execution.simulated.terms import nights_between
 from execution.simulated.tick_play import TickPlay
 from execution.simulated.triggers import Triggers
-
-_DAY = 86_400_000
-_THURSDAY = 4  # weekday of 1970-01-01, Sunday = 0
 
 
 class Engine:
@@ -112,9 +110,8 @@ class Engine:
     def _charge_night(self, midnight: int) -> None:
         """Swap for the day that ends."""
         now = self._market.server_of(midnight)
-        weekday = (now // _DAY - 1 + _THURSDAY) % 7
         for position in list(self._ledger.positions.values()):
             terms = self._market.feeds[position.symbol].terms
-            nights = terms.swap_nights[weekday]
+            nights = nights_between(terms.swap_nights, now - 1, now)
             if nights and terms.swap_mode != mt5.SYMBOL_SWAP_MODE_DISABLED:
                 self._dealer.charge_night(position, nights, now)

@@ -9,6 +9,7 @@ from typing import Any
 from config.errors import SettingsError
 from execution.orders import Side
 from execution.simulated import constants as mt5
+from execution.simulated.history import History, past_deals, past_orders
 from execution.simulated.structs import Struct, TradeDeal, TradeOrder
 
 _CENTS = 2
@@ -29,6 +30,8 @@ class SimulatedAccount:
         stop_out: margin level in percent below which it closes positions.
         fifo: whether the oldest position of a symbol must be closed first.
         limit_orders: most pending orders at a time; 0 = no limit.
+        limit_positions: most open positions at a time, on a hedging account together with the pending
+            orders that would open more; 0 = no limit. The server knows it, `account_info` does not.
     """
 
     login: int = 1
@@ -43,12 +46,13 @@ class SimulatedAccount:
     stop_out: float = 50.0
     fifo: bool = False
     limit_orders: int = 0
+    limit_positions: int = 0
 
     def __post_init__(self) -> None:
         for name in ("balance", "leverage"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders"):
+        for name in ("commission_per_lot", "slippage_points", "margin_call", "stop_out", "limit_orders", "limit_positions"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"simulated account: {name} is {getattr(self, name)}; it must be 0 or more")
 
@@ -113,7 +117,7 @@ class Ledger:
     Attributes:
         positions: by ticket.
         working: pending orders by ticket.
-        orders: finished orders, oldest first.
+        orders: finished orders, in the order in which they ended.
         deals: oldest first.
         revision: how often positions and working orders have changed.
     """
@@ -123,8 +127,8 @@ class Ledger:
     next_deal: int = FIRST_DEAL
     positions: dict[int, OpenPosition] = field(default_factory=dict)
     working: dict[int, Struct] = field(default_factory=dict)
-    orders: list[Struct] = field(default_factory=list)
-    deals: list[Struct] = field(default_factory=list)
+    orders: History = field(default_factory=past_orders)
+    deals: History = field(default_factory=past_deals)
     revision: int = 0
     _touched: set[int] = field(default_factory=set)
     _ordered: set[int] = field(default_factory=set)

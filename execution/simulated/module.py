@@ -128,28 +128,28 @@ class SimulatedMT5(Shortcuts, MarketCalls):
         """How many finished orders were set up between two dates."""
         first, last = window(args)
         self._require_connection()
-        return sum(bool(first <= order.time_setup <= last) for order in self._ledger.orders)
+        return self._ledger.orders.total(first, last)
 
     @terminal_call()
     def history_orders_get(self, *args: Any, **keywords: Any) -> tuple[Struct, ...] | None:
         """Finished orders: `(date_from, date_to[, group=])`, or `ticket=`, or `position=`."""
-        fits = in_history(args, keywords, "time_setup", "ticket")
+        find = in_history(args, keywords)
         self._require_connection()
-        return tuple(order for order in self._ledger.orders if fits(order))
+        return find(self._ledger.orders)
 
     @terminal_call()
     def history_deals_total(self, *args: Any) -> int | None:
         """How many deals were made between two dates."""
         first, last = window(args)
         self._require_connection()
-        return sum(bool(first <= deal.time <= last) for deal in self._ledger.deals)
+        return self._ledger.deals.total(first, last)
 
     @terminal_call()
     def history_deals_get(self, *args: Any, **keywords: Any) -> tuple[Struct, ...] | None:
         """Deals: `(date_from, date_to[, group=])`, or `ticket=` of their ORDER, or `position=`."""
-        fits = in_history(args, keywords, "time", "order")
+        find = in_history(args, keywords)
         self._require_connection()
-        return tuple(deal for deal in self._ledger.deals if fits(deal))
+        return find(self._ledger.deals)
 
     @terminal_call()
     def order_calc_margin(self, *args: Any) -> float | None:

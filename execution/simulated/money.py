@@ -16,6 +16,7 @@ from market_data.instruments import SymbolSpec
 _BY_TICK_VALUE = frozenset({mt5.SYMBOL_CALC_MODE_FUTURES, mt5.SYMBOL_CALC_MODE_CFDINDEX})
 _WITHOUT_PRICE = frozenset({mt5.SYMBOL_CALC_MODE_FOREX, mt5.SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE})
 _BANK_YEAR = 360
+_BY_POINTS = (mt5.SYMBOL_SWAP_MODE_POINTS, mt5.SYMBOL_SWAP_MODE_REOPEN_CURRENT, mt5.SYMBOL_SWAP_MODE_REOPEN_BID)
 _WITH_LEVERAGE = frozenset({mt5.SYMBOL_CALC_MODE_FOREX, mt5.SYMBOL_CALC_MODE_CFDLEVERAGE})
 
 
@@ -81,8 +82,7 @@ class Money:
             price_open: its own.
         """
         spec, terms = self._specs[symbol], self._market.feeds[symbol].terms
-        swap = terms.swap_long if side is Side.LONG else terms.swap_short
-        swap *= _swap_unit(spec, terms.swap_mode, price, price_open)
+        swap = terms.swap(side) * swap_unit(spec, terms.swap_mode, price, price_open)
         currencies = {
             mt5.SYMBOL_SWAP_MODE_CURRENCY_SYMBOL: spec.currency_base,
             mt5.SYMBOL_SWAP_MODE_CURRENCY_MARGIN: spec.currency_margin,
@@ -110,11 +110,11 @@ class Money:
         return quoted if quoted is not None else price * self.profit_rate(spec, price, receiving=False)
 
 
-def _swap_unit(spec: SymbolSpec, mode: int, price: float, price_open: float) -> float:
-    """What one unit of a swap is in money of its currency, per lot and night."""
+def swap_unit(spec: SymbolSpec, mode: int, price: float, price_open: float) -> float:
+    """What one unit of a swap is in money of its currency, per lot and night; of a position that is opened anew, what that comes to."""
     return {
         mt5.SYMBOL_SWAP_MODE_DISABLED: 0.0,
-        mt5.SYMBOL_SWAP_MODE_POINTS: spec.point * spec.contract_size,
+        **dict.fromkeys(_BY_POINTS, spec.point * spec.contract_size),
         mt5.SYMBOL_SWAP_MODE_INTEREST_CURRENT: price * spec.contract_size / 100.0 / _BANK_YEAR,
         mt5.SYMBOL_SWAP_MODE_INTEREST_OPEN: price_open * spec.contract_size / 100.0 / _BANK_YEAR,
     }.get(mode, 1.0)

@@ -87,9 +87,13 @@ def end(dealer: Dealer, order: Struct, state: int, time_msc: int) -> None:
 def activate(dealer: Dealer, order: Struct, price: float, time_msc: int) -> None:
     """Fills an order that its price has reached; a stop-limit becomes its limit order.
 
-    Without the margin for it an order is cancelled.
+    Without the margin for it, or a place among a netting account's positions, an order is cancelled,
+    and so is one that is to rest in the book and would fill at once.
     """
     if order.type in _STOP_LIMITS:
+        if order.type_filling == mt5.ORDER_FILLING_BOC and _fills_at(order, price):
+            end(dealer, order, mt5.ORDER_STATE_CANCELED, time_msc)
+            return
         kind = mt5.ORDER_TYPE_BUY_LIMIT if buys(order) else mt5.ORDER_TYPE_SELL_LIMIT
         dealer.ledger.put_working(changed(order, type=kind, price_open=order.price_stoplimit, price_stoplimit=0.0))
         return
@@ -108,10 +112,16 @@ def activate(dealer: Dealer, order: Struct, price: float, time_msc: int) -> None
         pending=order,
     )
     bound = dealer.margin(fill)
-    if bound > dealer.margin() and bound > dealer.equity():
+    crowded = not dealer.account.hedging and dealer.is_full(order.symbol)  # elsewhere the order had its place when it was made
+    if crowded or (bound > dealer.margin() and bound > dealer.equity()):
         end(dealer, order, mt5.ORDER_STATE_CANCELED, time_msc)
     else:
         dealer.trade(fill)
+
+
+def _fills_at(order: Struct, price: float) -> bool:
+    """Whether the limit of a stop-limit is met at the price that makes it one."""
+    return bool(price <= order.price_stoplimit) if buys(order) else bool(price >= order.price_stoplimit)
 
 
 def changed(record: Struct, **fields: object) -> Struct:
@@ -167,13 +177,18 @@ def _stops(case: Case) -> int | None:
 
 
 def _filling(case: Case) -> int | None:
-    """RETURN is always possible; the others as the symbol's mask allows."""
+    """RETURN is always possible; the others as the symbol's mask allows, book-or-cancel for limits alone.
+
+    A limit that would fill at once has no valid price, so one that may only rest in the book needs no further look.
+    """
+    mask, waits = case.spec.filling_mode, case.request.type in _LIMITS | _STOP_LIMITS
     allowed = {
         mt5.ORDER_FILLING_RETURN: True,
-        mt5.ORDER_FILLING_FOK: case.spec.filling_mode & 1,
-        mt5.ORDER_FILLING_IOC: case.spec.filling_mode & 2,
+        mt5.ORDER_FILLING_FOK: bool(mask & 1),
+        mt5.ORDER_FILLING_IOC: bool(mask & 2),
+        mt5.ORDER_FILLING_BOC: bool(mask & 4) and waits,
     }
-    return None if allowed.get(case.request.type_filling) else mt5.TRADE_RETCODE_INVALID_FILL
+    return None if allowed.get(case.request.type_filling, False) else mt5.TRADE_RETCODE_INVALID_FILL
 
 
 def _expires_later(case: Case) -> int | None:
@@ -221,6 +236,7 @@ PLACE_RULES: tuple[Rule, ...] = (
     checks.volume,
     checks.volume_limit,
     _count,
+    checks.position_limit,
     _filling,
     _expires_later,
     _price,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from execution.simulated.calls import expect, integer, invalid, matches, stamp, text
+from execution.simulated.history import History
 from execution.simulated.structs import Struct
 
 
@@ -48,14 +49,12 @@ def window(args: tuple[Any, ...]) -> tuple[int, int]:
     return stamp(args[0]), stamp(args[1])
 
 
-def in_history(args: tuple[Any, ...], keywords: Mapping[str, Any], time: str, ticket: str) -> Callable[[Struct], bool]:
-    """A test for `history_*_get`: a window of dates with an optional group, or a ticket, or a position.
+def in_history(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Callable[[History], tuple[Struct, ...]]:
+    """What `history_*_get` finds: by a window of dates with an optional group, or a ticket, or a position.
 
     Args:
         args: positional arguments.
         keywords: the others; `date_from` and `date_to` are not among those that the module knows.
-        time: the record's field that the dates bound.
-        ticket: the record's field that `ticket=` names.
 
     Raises:
         CallFailed: for anything else.
@@ -65,10 +64,10 @@ def in_history(args: tuple[Any, ...], keywords: Mapping[str, Any], time: str, ti
         if not set(keywords) <= {"group"}:
             raise invalid()
         fits = by_group(keywords)
-        return lambda record: bool(first <= getattr(record, time) <= last) and fits(record)
-    known = {"ticket": ticket, "position": "position_id"}
+        return lambda history: tuple(record for record in history.between(first, last) if fits(record))
+    known = {"ticket": History.of_ticket, "position": History.of_position}
     if len(keywords) != 1 or not set(keywords) <= set(known):
         raise invalid()
     ((name, value),) = keywords.items()
     number = integer(value)
-    return lambda record: bool(getattr(record, known[name]) == number)
+    return lambda history: known[name](history, number)

@@ -7,10 +7,11 @@ Source of the swap modes: https://www.mql5.com/en/docs/constants/environment_sta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from execution.orders import Side
 from execution.simulated import constants as mt5
 from market_data.clock import BrokerTime
 from market_data.instruments import SymbolSpec
@@ -24,8 +25,10 @@ EVERY_NIGHT = (1, 1, 1, 1, 1, 1, 1)
 TRADING_DAY = BrokerTime("America/New_York+7")
 """Sessions are told in the clock in which a trading day ends at 17:00 New York, whatever clock the server shows."""
 
-_DAY_MINUTES = 1_440
-_SWAP_MODES = frozenset(range(mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_INTEREST_OPEN + 1))
+_DAY_MINUTES, _DAY_MSC = 1_440, 86_400_000
+_THURSDAY = 4  # weekday of 1970-01-01, Sunday = 0
+_SWAP_MODES = frozenset(range(mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_REOPEN_BID + 1))
+_REOPENS = frozenset({mt5.SYMBOL_SWAP_MODE_REOPEN_CURRENT, mt5.SYMBOL_SWAP_MODE_REOPEN_BID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class BrokerTerms:
     """Terms of one symbol.
 
     Attributes:
-        swap_mode: SYMBOL_SWAP_MODE_*: disabled, points, money of a currency, or yearly interest in percent.
+        swap_mode: SYMBOL_SWAP_MODE_*: disabled, points, money of a currency, yearly interest in percent, or points
+            by which the position is opened anew each night, from the closing quote or from the bid.
         swap_long, swap_short: per lot and night, in the unit of the mode; negative is paid.
         swap_nights: nights charged at the end of each server day, Sunday first.
         sessions: open stretches of each day, Sunday first, in the TRADING_DAY clock; empty = only
@@ -54,6 +58,15 @@ class BrokerTerms:
     spread_by_hour: tuple[float, ...] = ()
 
     @property
+    def reopens(self) -> bool:
+        """Whether a night is paid through the price of a new opening."""
+        return self.swap_mode in _REOPENS
+
+    def swap(self, side: Side) -> float:
+        """Of one side, in the unit of the mode."""
+        return self.swap_long if side is Side.LONG else self.swap_short
+
+    @property
     def triple_day(self) -> int:
         """The weekday that pays most nights, 0 = Sunday."""
         return self.swap_nights.index(max(self.swap_nights))
@@ -63,7 +76,7 @@ class BrokerTerms:
         numbers = {"swap_long": self.swap_long, "swap_short": self.swap_short, "margin_initial": self.margin_initial}
         found = [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]
         if self.swap_mode not in _SWAP_MODES:
-            found.append(f"swap_mode is {self.swap_mode}; 0 to 6 are simulated")
+            found.append(f"swap_mode is {self.swap_mode}; 0 to 8 are simulated")
         if len(self.swap_nights) != 7 or min(self.swap_nights, default=-1) < 0:
             found.append(f"swap_nights is {self.swap_nights}; 7 numbers from 0 on are needed")
         if self.sessions and not _are_sessions(self.sessions):
@@ -79,7 +92,7 @@ class BrokerTerms:
         if not self.sessions:
             return True
         local = int(TRADING_DAY.to_server(utc_msc // 1000)[0])
-        day, minute = (local // 86_400 + 4) % 7, local % 86_400 / 60  # 1970-01-01 was a Thursday
+        day, minute = (local // 86_400 + _THURSDAY) % 7, local % 86_400 / 60
         return any(start <= minute < end for start, end in self.sessions[day])
 
 
@@ -89,6 +102,16 @@ def _are_sessions(sessions: tuple[Hours, ...]) -> bool:
         day == sorted(day) and (not day or (day[0] >= 0 and day[-1] <= _DAY_MINUTES)) and all(end > start for start, end in hours)
         for day, hours in zip(flat, sessions, strict=True)
     )
+
+
+def nights_between(swap_nights: Sequence[int], first_msc: int, last_msc: int) -> int:
+    """Nights that are charged from one instant of the server, milliseconds, to a later one.
+
+    >>> saturday = 2 * 86_400_000  # 1970-01-03
+    >>> nights_between(WORKING_NIGHTS, saturday, saturday + 7 * 86_400_000)
+    7
+    """
+    return sum(swap_nights[(day + _THURSDAY) % 7] for day in range(first_msc // _DAY_MSC, last_msc // _DAY_MSC))
 
 
 def week(hours: Hours) -> tuple[Hours, ...]:

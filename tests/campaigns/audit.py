@@ -25,7 +25,7 @@ class BrokerBooks:
     positions: dict[int, Any]
 
 
-def broker_books(terminal: Terminal) -> BrokerBooks:
+def broker_books(terminal: Terminal, magic: int = MAGIC) -> BrokerBooks:
     """Read past all faults."""
 
     def records(function: str, *args: Any) -> dict[int, Any]:
@@ -33,8 +33,8 @@ def broker_books(terminal: Terminal) -> BrokerBooks:
 
     orders = records("history_orders_get", 0, 2**33)
     deals = records("history_deals_get", 0, 2**33)
-    ours = {ticket: order for ticket, order in orders.items() if order.magic == MAGIC and order.reason == EXPERT}
-    return BrokerBooks(ours, {t: d for t, d in deals.items() if d.magic == MAGIC}, records("positions_get"))
+    ours = {ticket: order for ticket, order in orders.items() if order.magic == magic and order.reason == EXPERT}
+    return BrokerBooks(ours, {t: d for t, d in deals.items() if d.magic == magic}, records("positions_get"))
 
 
 def compare(books: BrokerBooks, journal: TradeJournal, keys: Mapping[int, str]) -> list[str]:

@@ -140,6 +140,36 @@ def test_swap_modes(mode, swap, charged):
     assert seen == [charged]
 
 
+@pytest.mark.parametrize(
+    ("mode", "side", "opens"),
+    [
+        (7, "buy", [1.10005, 1.1001]),  # from the bid, five points of swap a night, ten on the second
+        (8, "buy", [1.10005, 1.1001]),
+        (7, "sell", [1.10022, 1.10024]),  # from the ask, two points received a night
+        (8, "sell", [1.10002, 1.10004]),  # from the bid, though it was closed at the ask
+    ],
+)
+def test_swap_by_opening_the_position_anew(mode, side, opens):
+    midnights = [0, 1, 719, 720, 1440 + 719, 1440 + 720, 2 * 1440 + 700]
+    bars = make_bars(flat(1.1, len(midnights)), minutes=midnights, spread=20.0)
+    terms = BrokerTerms(swap_mode=mode, swap_long=-5.0, swap_short=2.0, swap_nights=(0, 1, 2, 0, 0, 0, 0))
+    terminal = make_terminal(bars, terms=terms, commission_per_lot=3.5)
+    first = order(terminal, side, volume=0.5, sl=1.0 if side == "buy" else 1.2, magic=7, comment="mine").order
+    seen = []
+    for _ in range(2):
+        terminal.advance()
+        terminal.advance()
+        seen.append(terminal.positions_get()[0])
+    assert [held.price_open for held in seen] == opens
+    assert len({first, *(held.ticket for held in seen)}) == 3
+    kept = {(held.identifier, held.volume, held.sl, held.magic, held.comment, held.swap) for held in seen}
+    assert kept == {(first, 0.5, 1.0 if side == "buy" else 1.2, 7, "mine", 0.0)}
+    deals = terminal.history_deals_get(position=first)
+    assert [(deal.entry, deal.reason, deal.commission) for deal in deals] == [(0, 3, -1.75), *[(1, 7, 0.0), (0, 7, 0.0)] * 2]
+    assert terminal.positions_get(ticket=deals[-1].order) == (seen[-1],)
+    assert adds_up(terminal)
+
+
 def test_a_position_closed_before_midnight_pays_no_swap_and_a_short_one_its_own():
     _, seen = nights(BrokerTerms(swap_mode=1, swap_long=-5.0, swap_short=2.0), 2, side="sell")
     assert seen == [2.0, 4.0]

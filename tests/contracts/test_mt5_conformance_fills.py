@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes_simulated import all_deals, flat, make_bars, make_quotes, make_terminal, order
+from tests.fakes_simulated import all_deals, flat, make_bars, make_quotes, make_terminal, order, pend
 
 SL, TP = 4, 5
 
@@ -37,6 +37,10 @@ def test_57_buys_fill_at_the_ask_and_sells_at_the_bid_with_slippage_lost():
         ({"sl": 1.099905}, {}, 10016),
         ({"volume": 50.0}, {}, 10019),
         ({"price": 1.1}, {"exemode": 1}, 10004),
+        ({"price": 1.1}, {"exemode": 0}, 10020),
+        ({"price": 1.1, "deviation": 9}, {"exemode": 0}, 10020),
+        ({"price": 0.0}, {"exemode": 0}, 10015),
+        ({"type_filling": 3}, {"filling_mode": 7}, 10030),
         ({"price": 0.0}, {"exemode": 1}, 10015),
         ({"price": 1.100103}, {"exemode": 1}, 10015),
         ({"volume": 2.0}, {"volume_limit": 1.5}, 10034),
@@ -53,6 +57,46 @@ def test_58_a_closed_market_refuses():
     terminal = make_terminal([euro, gold])
     terminal.advance()
     assert order(terminal, symbol="XAUUSD", volume=0.1).retcode == 10018
+
+
+@pytest.mark.parametrize(("exemode", "retcode"), [(0, 10020), (1, 10004)])
+def test_58_a_price_that_moved_on_is_refused_and_the_answer_shows_the_new_one(exemode, retcode):
+    terminal = make_terminal(make_bars([*flat(1.1, 2), *flat(1.101, 2)]), spec_changes={"exemode": exemode})
+    asked = terminal.symbol_info_tick("EURUSD").ask
+    terminal.advance()
+    terminal.advance()
+    refused = order(terminal, volume=0.1, price=asked, deviation=20)
+    assert (refused.retcode, refused.ask, refused.deal) == (retcode, 1.1011, 0)
+    assert order(terminal, volume=0.1, price=refused.ask, deviation=0).retcode == 10009
+    assert order(terminal, volume=0.1, price=asked, deviation=100).retcode == 10009
+
+
+def test_58_a_hedging_account_has_so_many_positions_and_orders_that_would_open_one():
+    terminal = quiet(limit_positions=3)
+    first = order(terminal, volume=0.1).order
+    waiting = pend(terminal, "BUY_LIMIT", 1.09).order
+    assert order(terminal, "sell", volume=0.1).retcode == 10009
+    assert order(terminal, volume=0.1).retcode == 10040
+    assert pend(terminal, "BUY_LIMIT", 1.09).retcode == 10040
+    assert order(terminal, "sell", volume=0.05, position=first).retcode == 10009
+    assert order(terminal, volume=0.1).retcode == 10040
+    assert terminal.order_send({"action": terminal.TRADE_ACTION_REMOVE, "order": waiting}).retcode == 10009
+    assert order(terminal, volume=0.1).retcode == 10009
+    assert (terminal.positions_total(), terminal.account_info().limit_orders) == (3, 0)
+
+
+def test_58_a_netting_account_at_its_limit_trades_what_it_holds():
+    euro, pound = make_bars(flat(1.1, 6)), make_bars([*flat(1.25, 2), *flat(1.2399, 4)], symbol="GBPUSD")
+    terminal = make_terminal([euro, pound], hedging=False, limit_positions=1)
+    waiting = pend(terminal, "BUY_LIMIT", 1.24, symbol="GBPUSD").order
+    assert order(terminal, volume=0.1).retcode == 10009
+    assert order(terminal, symbol="GBPUSD", volume=0.1).retcode == 10040
+    assert pend(terminal, "BUY_LIMIT", 1.24, symbol="GBPUSD").retcode == 10040
+    assert order(terminal, volume=0.1).retcode == order(terminal, "sell", volume=0.4).retcode == 10009
+    while terminal.advance():
+        pass
+    assert terminal.history_orders_get(ticket=waiting)[0].state == 2
+    assert [held.symbol for held in terminal.positions_get()] == ["EURUSD"]
 
 
 def test_58_switches_of_the_terminal_refuse():

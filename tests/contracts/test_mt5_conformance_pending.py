@@ -88,6 +88,44 @@ def test_65_it_fills_at_its_price_or_at_the_gap(kind, price, bar, filled):
     assert terminal.orders_total() == 0
 
 
+BOC = 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "more", "mask", "retcode"),
+    [
+        ("BUY_LIMIT", 1.099, {}, 7, 10009),
+        ("SELL_LIMIT", 1.101, {}, 4, 10009),
+        ("BUY_STOP_LIMIT", 1.101, {"stoplimit": 1.1005}, 7, 10009),
+        ("BUY_LIMIT", 1.099, {}, 3, 10030),
+        ("BUY_STOP", 1.101, {}, 7, 10030),
+        ("SELL_STOP", 1.099, {}, 7, 10030),
+        ("BUY_LIMIT", 1.1001, {}, 7, 10015),  # it would fill at once
+    ],
+)
+def test_65_book_or_cancel_is_for_limits_where_the_symbol_allows_it(kind, price, more, mask, retcode):
+    terminal = market(spec_changes={"filling_mode": mask})
+    assert pend(terminal, kind, price, type_filling=BOC, **more).retcode == retcode
+    assert [waiting.type_filling for waiting in terminal.orders_get()] == [BOC] * (retcode == 10009)
+
+
+def test_65_a_resting_book_or_cancel_order_fills_at_its_price():
+    terminal = market((1.1, 1.1, 1.0985, 1.1), spec_changes={"filling_mode": 7})
+    ticket = pend(terminal, "BUY_LIMIT", 1.099, type_filling=BOC).order
+    play(terminal)
+    assert [(held.ticket, held.price_open) for held in terminal.positions_get()] == [(ticket, 1.099)]
+
+
+@pytest.mark.parametrize(("filling", "state"), [(BOC, CANCELLED), (2, FILLED)])
+@pytest.mark.parametrize(("kind", "price", "bar"), [("BUY", 1.101, (1.1, 1.1015, 1.1, 1.1)), ("SELL", 1.099, (1.1, 1.1, 1.0985, 1.1))])
+def test_65_a_stop_limit_whose_limit_would_fill_at_once_is_cancelled_where_it_may_only_rest(kind, price, bar, filling, state):
+    terminal = market(bar, spec_changes={"filling_mode": 7})
+    ticket = pend(terminal, f"{kind}_STOP_LIMIT", price, stoplimit=price, type_filling=filling).order
+    play(terminal)
+    assert terminal.history_orders_get(ticket=ticket)[0].state == state
+    assert terminal.positions_total() == (state == FILLED)
+
+
 @pytest.mark.parametrize(
     ("kind", "price", "bar"), [("BUY_LIMIT", 1.099, (1.1, 1.1, 1.09891, 1.1)), ("BUY_STOP", 1.101, (1.1, 1.10089, 1.1, 1.1))]
 )

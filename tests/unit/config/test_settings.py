@@ -72,6 +72,10 @@ def test_no_symbol_at_all_is_refused() -> None:
         ({"models": {"use_lag_llama": True}}, "USE_LAG_LLAMA=true"),
         ({"exits": {"break_even_r": 0.5, "break_even_offset": 2.6}}, "BREAK_EVEN_OFFSET lies beyond"),
         ({"terminal": {"terminal": "mt5"}}, "TERMINAL=mt5 without MT5_LOGIN"),
+        (
+            {"terminal": {"mt5_login": 7, "mt5_server": "Demo"}, "simulation": {"sim_faults": "lost@1"}},
+            "SIM_FAULTS with a real terminal",
+        ),
         ({"models": {"model_path": "same", "xgb_model_path": "same"}}, "MODEL_PATH equals XGB_MODEL_PATH"),
         ({"models": {"use_random_forest": False, "use_xgboost": False, "use_lstm": False}}, "all false"),
     ],

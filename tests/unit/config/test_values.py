@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.values import broker_zone, distinct, plain_path, split_list, trading_sessions
+from config.values import FAULTS, broker_zone, distinct, plain_path, sim_faults, split_fault, split_list, trading_sessions
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,29 @@ def test_a_session_is_stored_with_its_zone_in_full(given, stored):
 def test_what_is_no_session_is_refused(text):
     with pytest.raises(ValueError, match=r"session|time zone"):
         trading_sessions((text,))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [("requote:0.02", ("requote", 0.02, 0)), ("lost@3", ("lost", 0.0, 3)), ("hang:1", ("hang", 1.0, 0)), ("none:.5", ("none", 0.5, 0))],
+)
+def test_a_fault_is_a_kind_and_what_it_strikes(text, parts):
+    assert split_fault(text) == parts
+    assert sim_faults((text,)) == (text,)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("requotes:0.02", f"there is no fault 'requotes'; there are {', '.join(FAULTS)}"),
+        ("requote", "'requote' is no fault; write its kind and the share"),
+        ("requote:2", "'requote:2' is no fault"),
+        ("requote:-0.1", "is no fault"),
+        ("lost@0", "is no fault"),
+        ("lost@1.5", "is no fault"),
+        ("", "is no fault"),
+    ],
+)
+def test_what_is_no_fault_is_refused_and_the_kinds_are_named(text, expected):
+    with pytest.raises(ValueError, match=expected):
+        sim_faults(("hang:0.1", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 
@@ -53,6 +54,21 @@ def client(clock):
 @pytest.fixture
 def watch(client, clock):
     return TerminalWatch(client, client.connect, clock)
+
+
+def test_a_try_is_waited_for_until_a_stop(watch, client):
+    going, stop = Event(), Event()
+    assert watch.wait(stop)
+    client.state = Link.GONE
+    client.connect = going.wait
+    watch._connect = client.connect
+    assert not watch.look()
+    stop.set()
+    assert not watch.wait(stop)
+    going.set()
+    watch.join()
+    stop.clear()
+    assert watch.wait(stop)
 
 
 def wait(clock, seconds):

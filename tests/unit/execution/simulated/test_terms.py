@@ -39,7 +39,7 @@ def test_points_follow_the_digits():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"swap_mode": 7}, "swap_mode is 7"),
+        ({"swap_mode": 9}, "swap_mode is 9"),
         ({"swap_long": float("nan")}, "swap_long is nan"),
         ({"swap_nights": (1, 1)}, "7 numbers"),
         ({"sessions": DAY}, "7 days"),
