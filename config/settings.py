@@ -223,7 +223,8 @@ class FilterSettings(Section):
     min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
     blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
     trading_sessions: Sessions = Field(
-        (), description="entries only inside these, such as London 08:00-17:00 in the city's own time; none: at all hours"
+        (),
+        description="entries only inside these, such as London 08:00-17:00 in the city's own time; models learn from these alone; none: at all hours",
     )
     weekend_minutes: int = Field(30, ge=0, le=2_880, description="minutes before Friday 17:00 New York without entries; 0 = off")
 

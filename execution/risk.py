@@ -66,6 +66,12 @@ def unresolved_order(case: Case) -> str | None:
     return f"{count} orders on {case.proposal.spec.name} have an unknown outcome" if count else None
 
 
+def unprotected_position(case: Case) -> str | None:
+    """Nothing is added while a position of ours on the symbol shows no stop."""
+    bare = [position.ticket for position in case.state.positions if position.symbol == case.proposal.spec.name and not position.sl > 0]
+    return f"positions {bare} on {case.proposal.spec.name} have no stop" if bare else None
+
+
 def max_positions(case: Case) -> str | None:
     """So many positions over all symbols."""
     have, limit = len(case.state.positions), case.risk.max_positions
@@ -142,6 +148,7 @@ RULES: tuple[Rule, ...] = (
     account_allows,
     symbol_allows,
     unresolved_order,
+    unprotected_position,
     max_positions,
     max_positions_per_symbol,
     daily_loss,

@@ -160,7 +160,7 @@ class NewsDesk:
         self._stamp: tuple[int, int] | None = None
         self._fault: str | None = None
         self._looked: datetime | None = None
-        self._told: str | None = None
+        self._told: tuple[str, tuple[int, int] | None] | None = None
 
     def refresh(self, now: datetime) -> None:
         """Reads the file anew where it changed; looks at most once a minute of market time."""
@@ -186,10 +186,11 @@ class NewsDesk:
         logger.info("news: {} releases in {}", len(self.calendar.events), path)
 
     def _tell(self, problem: str | None) -> None:
-        """Once per problem, not once a minute."""
-        if problem is not None and problem != self._told:
+        """Once per problem and state of the file, not once a minute: a file that was written anew and is no better is told of again."""
+        news = None if problem is None else (problem, self._stamp)
+        if news is not None and news != self._told:
             logger.warning("news: {}; {}", problem, "entries wait" if self._settings.news_required else "entries go on")
-        self._told = problem
+        self._told = news
 
     def problem(self, now: datetime) -> str | None:
         """Why the calendar cannot be relied on; None where it can, or none is used."""
@@ -205,9 +206,10 @@ class NewsDesk:
         hours, limit = (now - written).total_seconds() / 3600, self._settings.news_max_age_hours
         if hours > limit:
             return f"{self._settings.news_file} was written more than NEWS_MAX_AGE_HOURS ({limit:g}) ago"
-        if not self.calendar.events or self.calendar.events[-1].time < now:
-            return f"{self._settings.news_file} knows no release after {now:%Y-%m-%d %H}:00 UTC"
-        return None
+        if not self.calendar.events:
+            return f"{self._settings.news_file} knows no release"
+        last = self.calendar.events[-1].time
+        return f"{self._settings.news_file} knows no release after {last:%Y-%m-%d %H:%M} UTC" if last < now else None
 
     def objection(self, currencies: Collection[str], now: datetime) -> str | None:
         """Why a symbol of these currencies must not be entered now; None where nothing speaks against it."""

@@ -12,12 +12,17 @@ from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from market_data.clock import NEW_YORK
+import numpy as np
+from numpy.typing import NDArray
+
+from market_data.bars import IntArray
+from market_data.clock import NEW_YORK, BrokerTime
 
 WEEK_TURN = time(17)
 """The FX week ends on Friday and begins on Sunday at this time in New York."""
 
 _FRIDAY = 4
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,24 @@ def _session(text: str) -> Session:
 def open_sessions(sessions: Sequence[Session], instant: datetime) -> tuple[Session, ...]:
     """The sessions that an aware instant is inside of."""
     return tuple(session for session in sessions if session.contains(instant))
+
+
+def in_session(sessions: Sequence[Session], utc: IntArray) -> NDArray[np.bool_]:
+    """Whether UTC epoch seconds are inside of any session, elementwise; without sessions every instant is.
+
+    >>> in_session(parse_sessions(("Europe/London 08:00-17:00",)), np.array([7, 8, 16, 17]) * 3600 + 1_704_067_200).tolist()
+    [False, True, True, False]
+    """
+    if not sessions:
+        return np.ones(len(utc), dtype=np.bool_)
+    return np.asarray(np.logical_or.reduce([_inside(session, utc) for session in sessions]), dtype=np.bool_)
+
+
+def _inside(session: Session, utc: IntArray) -> NDArray[np.bool_]:
+    local = BrokerTime(session.zone.key).to_server(utc) % _DAY
+    opens, closes = (moment.hour * 3_600 + moment.minute * 60 for moment in (session.opens, session.closes))
+    after, before = np.asarray(local >= opens, dtype=np.bool_), np.asarray(local < closes, dtype=np.bool_)
+    return after & before if opens < closes else after | before
 
 
 def week_close(instant: datetime) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from execution.orders import OrderResult, Position
@@ -38,7 +38,8 @@ class StopGuard:
     """Confirms the stops of every position once: after it was opened or adopted, and after a restart.
 
     A stop that was brought nearer since is fine; after a restart any stop is, because the exit
-    policy may have moved it.
+    policy may have moved it. So is any stop of a position that was adopted without one; until it
+    shows one, it is owed the stop that `owe` names.
     """
 
     def __init__(self) -> None:
@@ -46,18 +47,27 @@ class StopGuard:
         self._taken_over: frozenset[int] = frozenset()
         self._tries: dict[int, int] = {}
         self._due: dict[int, datetime] = {}
+        self._owed: dict[int, float] = {}
 
     def take_over(self, trades: Iterable[TradeEntry]) -> None:
         """Trades that an earlier process opened."""
         self._taken_over = frozenset(entry.ticket for entry in trades)
 
+    def owe(self, ticket: int, level: float) -> None:
+        """A position that no entry asked a stop for, and that shows none, is to have one at `level`."""
+        self._owed[ticket] = level
+        self._confirmed.discard(ticket)
+
     def verdict(self, entry: TradeEntry, position: Position, now: datetime) -> Mend | Unprotected | None:
         """What is to be done about a position, by what the broker shows; None: nothing, or not yet."""
         if entry.ticket in self._confirmed:
             return None
-        if _protected(entry, position, exact=entry.ticket not in self._taken_over):
+        wanted = entry if entry.sl else self._stop_owed(entry, position)
+        if _protected(wanted, position, exact=entry.ticket not in self._taken_over):
             self._confirmed.add(entry.ticket)
             return None
+        if not wanted.sl:
+            return None  # where it should be is not known before the next closed bar
         if now < self._due.get(entry.ticket, now):
             return None
         tries = self._tries.get(entry.ticket, 0)
@@ -65,7 +75,13 @@ class StopGuard:
         if tries >= MOST_TRIES:
             return Unprotected()
         self._tries[entry.ticket] = tries + 1
+        if not entry.sl:
+            return Mend(wanted.sl, wanted.tp, f"adopted without a stop: {wanted.sl:g} is where an entry's would be")
         return _mend(entry, position)
+
+    def _stop_owed(self, entry: TradeEntry, position: Position) -> TradeEntry:
+        """A trade that was adopted without a stop, with what its position shows, or else with the stop that it is owed."""
+        return replace(entry, sl=position.sl or self._owed.get(entry.ticket, 0.0), tp=position.tp)
 
     def answered(self, entry: TradeEntry, result: OrderResult) -> None:
         """What the venue said to a Mend.
@@ -83,9 +99,9 @@ class StopGuard:
 def _protected(entry: TradeEntry, position: Position, *, exact: bool) -> bool:
     """Whether a position is protected at least as its entry asked."""
     if not exact:
-        return bool(position.sl) or not entry.sl
+        return bool(position.sl)
     near = _NEAR * entry.price
-    stop = not entry.sl or (position.sl > 0 and (position.sl - entry.sl) * entry.side > -near)
+    stop = position.sl > 0 and (position.sl - entry.sl) * entry.side > -near
     return stop and (not entry.tp or abs(position.tp - entry.tp) < near)
 
 

@@ -6,10 +6,11 @@ deals, the trade as the journal has it and the newest closed bar. A restart repe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
 from loguru import logger
 
 from execution.exits import ClosedBar, ExitPolicy, Held, new_stop, part_due
@@ -19,6 +20,7 @@ from market_data.costs import spread_of
 from market_data.instruments import SymbolSpec
 from strategy.decision import TradeEntry
 from strategy.features import atr
+from strategy.stop_guard import Mend
 
 _DUST = 1e-9
 
@@ -89,6 +91,25 @@ class Caretaker:
             logger.info("{}: the stop of {} waits to go to {:g}: {}", entry.symbol, entry.ticket, level, why_not)
             return None
         return self._intent("stop", entry, position, position.volume, now, f"stop from {position.sl:g} to {level:g}", level)
+
+    def first_stop(self, position: Position, bars: Bars) -> float | None:
+        """Where a position that has no stop gets one: as far from its open price as an entry's would be now.
+
+        Returns:
+            The level, price; None where it cannot be computed, or the price is beyond it or too near for the venue to take it.
+        """
+        spec, quote = self.venue.spec(position.symbol), self.venue.quote(position.symbol)
+        bar = closed_bar(bars, spec, position.side, self.commission)
+        distance = self.policy.stop_distance(bar.atr, bar.cost, quote.spread + spec.stops_level * spec.point)
+        if not np.isfinite(distance):
+            return None
+        level = spec.round_price(position.price_open - position.side * distance)
+        return level if level > 0 and obstacle(spec, position, quote, level) is None else None
+
+    def mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> OrderIntent:
+        """The change that gives a position what it is to have; its key differs from that of a stop moved at the same instant."""
+        intent = self._intent("stop", entry, position, position.volume, now, mend.reason, mend.sl)
+        return replace(intent, key=f"g{intent.key[1:]}", tp=mend.tp)
 
     def _position(self, entry: TradeEntry) -> Position | None:
         """The one read that everything of a step is computed from; None where the broker was faster."""

@@ -160,34 +160,21 @@ class TradeDesk:
         """Sets stops that the broker does not show, and closes what cannot be protected."""
         for entry in self.open_trades:
             position = self._book.held.get(entry.ticket)
-            if position is None or self._book.changing(entry.ticket):
-                continue
-            verdict = self._guard.verdict(entry, position, now)
-            if isinstance(verdict, Mend):
-                logger.warning("{}: position {}: {}: setting them", entry.symbol, entry.ticket, verdict.reason)
-                self._mend(entry, position, verdict, now)
-            elif verdict is not None:
-                logger.error("{}: position {} cannot be protected: closing it", entry.symbol, entry.ticket)
-                self.close(entry, "unprotected", now)
+            if position is not None and not self._book.changing(entry.ticket):
+                self._secure(entry, position, now)
 
-    def _mend(self, entry: TradeEntry, position: Position, mend: Mend, now: datetime) -> None:
-        intent = OrderIntent(
-            key=f"g{entry.ticket}-{int(now.timestamp() * 1_000):x}",
-            symbol=entry.symbol,
-            side=entry.side.opposite,
-            volume=position.volume,
-            price=0.0,
-            sl=mend.sl,
-            tp=mend.tp,
-            deviation=self._broker.deviation,
-            magic=self._broker.magic,
-            created=now,
-            purpose="stop",
-            position=entry.ticket,
-            reason=mend.reason,
-        )
-        if (result := self._send_once(intent, now)) is not None:
-            self._guard.answered(entry, result)
+    def _secure(self, entry: TradeEntry, position: Position, now: datetime) -> None:
+        verdict = self._guard.verdict(entry, position, now)
+        if isinstance(verdict, Mend):
+            logger.warning("{}: position {}: {}: setting them", entry.symbol, entry.ticket, verdict.reason)
+            if (result := self._send_once(self._caretaker.mend(entry, position, verdict, now), now)) is not None:
+                self._guard.answered(entry, result)
+        elif verdict is not None:
+            self._give_up(entry, now)
+
+    def _give_up(self, entry: TradeEntry, now: datetime) -> None:
+        logger.error("{}: position {} cannot be protected: closing it", entry.symbol, entry.ticket)
+        self.close(entry, "unprotected", now)
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and at the start of every trading day."""
@@ -322,8 +309,22 @@ class TradeDesk:
             left_over = bool(self._symbols) and entry.symbol not in self._symbols
             if (entry.symbol == symbol or left_over) and held >= self._policy.horizon:
                 self.close(entry, "time", now)
-            elif entry.symbol == symbol and self._policy.manages:
-                self._tend(entry, bars, now)
+            elif entry.symbol == symbol or left_over:
+                self._give_stop(entry, None if left_over else bars, now)
+                if self._policy.manages and not left_over:
+                    self._tend(entry, bars, now)
+
+    def _give_stop(self, entry: TradeEntry, bars: Bars | None, now: datetime) -> None:
+        """Protects what was adopted without a stop; without bars of its symbol, or a level that the venue would take, it goes."""
+        position = self._book.held.get(entry.ticket)
+        if entry.sl or position is None or position.sl or self._book.changing(entry.ticket):
+            return
+        level = None if bars is None else self._caretaker.first_stop(position, bars)
+        if level is None:
+            self._give_up(entry, now)
+        else:
+            self._guard.owe(entry.ticket, level)
+            self._secure(entry, position, now)
 
     def _tend(self, entry: TradeEntry, bars: Bars, now: datetime) -> None:
         """Closes a part and moves the stop, where the policy wants it; one thing in flight per position."""

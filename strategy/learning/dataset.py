@@ -12,6 +12,7 @@ from config.errors import InsufficientHistory
 from execution.exits import ExitPolicy
 from market_data.bars import Bars, FloatArray, IntArray
 from market_data.clock import new_york_hour
+from market_data.sessions import Session, in_session
 from strategy.features import WARMUP, atr, compute
 from strategy.learning.labels import Costs, label
 from strategy.predictor import FeatureSchema, Matrix
@@ -76,16 +77,21 @@ class Dataset:
 class Labelling:
     """How rows become labels.
 
+    Rows on which the desk never enters are left out: what a model would have earned there says
+    nothing of what it will earn. News windows stay in, for nobody kept the calendars of the past.
+
     Attributes:
         max_entry_age: bar lengths after which an entry would be vetoed as stale.
         blocked_hours: New York hours without entries; their rows teach and judge nothing.
         window: feature rows that a model reads for one forecast.
+        sessions: outside of which there are no entries, by the instant at which the row's bar closes; none: at all hours.
     """
 
     policy: ExitPolicy
     max_entry_age: float
     blocked_hours: tuple[int, ...]
     window: int
+    sessions: tuple[Session, ...] = ()
 
 
 def build(histories: Mapping[str, Bars], costs: Mapping[str, Costs], schema: FeatureSchema, how: Labelling, most_rows: int) -> Dataset:
@@ -117,7 +123,7 @@ def _symbol_rows(bars: Bars, costs: Costs, schema: FeatureSchema, how: Labelling
     table = compute(bars, schema).values
     labels = label(bars, atr(bars), costs, how.policy, how.max_entry_age)
     finite = np.asarray(np.isfinite(table).all(axis=1), dtype=np.bool_)
-    rows = np.flatnonzero(labels.known & _whole_windows(finite, how.window) & ~np.isin(new_york_hour(bars.time), how.blocked_hours))
+    rows = np.flatnonzero(labels.known & _whole_windows(finite, how.window) & _open(bars, how))
     if len(rows) == 0:
         raise InsufficientHistory(bars.symbol, len(bars), WARMUP + how.window + how.policy.horizon + 2)
     zeros = np.zeros(len(rows), dtype=np.int64)
@@ -134,6 +140,12 @@ def _symbol_rows(bars: Bars, costs: Costs, schema: FeatureSchema, how: Labelling
         labels.r_short[rows],
         labels.forward[rows],
     )
+
+
+def _open(bars: Bars, how: Labelling) -> NDArray[np.bool_]:
+    """Rows on which an entry is allowed by the clock, as the filters judge the same bar."""
+    blocked = np.isin(new_york_hour(bars.time), how.blocked_hours)
+    return ~blocked & in_session(how.sessions, bars.time + bars.timeframe.seconds)
 
 
 def _whole_windows(finite: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:

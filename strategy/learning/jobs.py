@@ -27,6 +27,7 @@ from market_data.bars import Bars, Capabilities, FloatArray, IntArray, Timeframe
 from market_data.clock import from_epoch, utc_text
 from market_data.costs import spread_of
 from market_data.instruments import SymbolSpec
+from market_data.sessions import parse_sessions
 from strategy.compile_onnx import compile_onnx
 from strategy.features import WARMUP, schema_for, sequence_schema
 from strategy.golden import golden_bytes
@@ -169,7 +170,8 @@ class Workshop:
         histories = {symbol: self.history(symbol, most // len(spec.symbols) + spare) for symbol in spec.symbols}
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
-        how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window)
+        sessions = parse_sessions(filters.trading_sessions)
+        how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window, sessions)
         return build(histories, costs, schema_for(self._common(spec.symbols)), how, most)
 
     def costs(self, bars: Bars) -> Costs:

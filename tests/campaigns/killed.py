@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +17,7 @@ from loguru import logger
 
 from execution.broker import BrokerProcess, connect_broker, start_broker
 from execution.mt5_client import MT5Client
-from execution.simulated.faults import FaultPlan, FaultyTerminal, Kind
+from execution.simulated.faults import Fault, FaultPlan, FaultyTerminal, Kind, Step
 from execution.terminal import Reply, Request, Terminal
 from tests.campaigns.audit import broker_books, compare, sent_twice
 from tests.campaigns.daemon import LEAST_BARS, MOST_BARS, QUIET_BARS, Daemon, broker
@@ -35,6 +36,15 @@ def _part(plan: FaultPlan, *, wire: bool) -> FaultPlan:
     return replace(plan, faults=tuple(fault for fault in plan.faults if (fault.kind in WIRE) is wire))
 
 
+def _plain(plan: FaultPlan) -> tuple[tuple[Any, ...], ...]:
+    """The faults as what travels to a broker."""
+    return tuple((f.kind.value, f.step.value, f.function, f.nth, f.probability, f.value, f.lasts) for f in plan.faults)
+
+
+def _plan_of(seed: int, faults: tuple[tuple[Any, ...], ...]) -> FaultPlan:
+    return FaultPlan(tuple(Fault(Kind(kind), Step(step), *rest) for kind, step, *rest in faults), seed)
+
+
 # --- the broker's process ---------------------------------------------------------------------
 
 
@@ -42,15 +52,15 @@ class World:
     """The simulated terminal of one run after the other, with its faults; hosted as a module is."""
 
     def __init__(self) -> None:
-        self.renew(0)
+        self.renew(0, ())
 
-    def renew(self, seed: int) -> bool:
-        """A new market, account and plan."""
+    def renew(self, seed: int, faults: tuple[tuple[Any, ...], ...]) -> bool:
+        """A new market and account, and what goes wrong on the broker's side."""
         self._error = (1, "Success")
         self._bars = 0
         self.module = broker(seed)
         self._counter = BrokersSide(self.module)
-        self._faulty = FaultyTerminal(self._counter, _part(plan_for(seed), wire=False), wait=self._run_on)
+        self._faulty = FaultyTerminal(self._counter, _plan_of(seed, faults), wait=self._run_on)
         self._door = Door(self._faulty, Points.none())
         self._counter.door = self._door
         return True
@@ -123,13 +133,19 @@ class Sound(Terminal):
 
 
 class Stopping(Points):
-    """Reports the point at which the parent is to kill this process, and waits for it."""
+    """Reports the point at which the parent is to kill this process, and waits for it.
 
-    def __init__(self, pipe: Any, at: int) -> None:
-        self._pipe, self._left = pipe, at
+    Args:
+        pipe: to the parent.
+        meant: which points count; a regular expression that the whole name fits.
+        at: which of them, counted from 1; 0: none.
+    """
+
+    def __init__(self, pipe: Any, meant: str, at: int) -> None:
+        self._pipe, self._meant, self._left = pipe, re.compile(meant), at
 
     def reach(self, name: str) -> None:
-        self._left -= 1
+        self._left -= self._meant.fullmatch(name) is not None
         if self._left == 0:
             self._pipe.send(("at", name))
             self._pipe.recv()  # the end
@@ -144,10 +160,9 @@ def work(pipe: Any) -> None:
         pipe.send(("done", ""))
 
 
-def _live(pipe: Any, line: Any, *, seed: int, folder: Path, kill_at: int, resend: bool, quiet: bool) -> None:
-    points = Stopping(pipe, kill_at)
-    plan = FaultPlan() if quiet else _part(plan_for(seed), wire=True)
-    door = Door(FaultyTerminal(line, plan), points)
+def _live(pipe: Any, line: Any, *, seed: int, folder: Path, plan: FaultPlan, point: str, kill_at: int, resend: bool, quiet: bool) -> None:
+    points = Stopping(pipe, point, kill_at)
+    door = Door(FaultyTerminal(line, _part(plan, wire=True)), points)
     journal = MortalJournal(folder / JOURNAL_FILES[0], account="simulated/1", mode="simulated", clock=line.clock)
     journal.points = points
     daemon = Daemon(seed, door, journal, line.clock, ResendingClient if resend else MT5Client)
@@ -203,53 +218,80 @@ class Killer:
 
     def run_once(self, seed: int) -> Report:
         """One run with up to three deaths."""
+        self.begin(seed, plan_for(seed))
+        report, rng = Report(seed), np.random.default_rng([seed, 4])
+        while not self._random_life(rng, report):
+            report.deaths += 1
+        return self.end(report)
+
+    def begin(self, seed: int, plan: FaultPlan) -> None:
+        """A new market, broker's book and journal."""
         for name in JOURNAL_FILES:
             (self._folder / name).unlink(missing_ok=True)
+        self._seed, self._plan = seed, plan
         self._line.close()
         self._line = self._broker.connect()
-        self._line.call(Request("renew", (seed,)))
-        report, rng = Report(seed), np.random.default_rng([seed, 4])
-        while not self._life(seed, rng, report):
-            report.deaths += 1
+        self._line.call(Request("renew", (seed, _plain(_part(plan, wire=False)))))
+
+    def life(self, *, point: str = ".*", kill_at: int = 0, kill_after_bars: int = 0) -> str | None:
+        """One life of a daemon; the point or bar at which it was killed, None where it lived to the end of the market.
+
+        Args:
+            point: regular expression of the points that count.
+            kill_at: which of them is its last, counted from 1; 0: none.
+            kill_after_bars: or else the bar.
+        """
+        self._job(self._plan, point=point, kill_at=kill_at, quiet=False)
+        return self._await(kill_after_bars)
+
+    def end(self, report: Report) -> Report:
+        """Ends all faults, lets everything come to rest, and compares the books."""
         self._line.call(Request("mend"))
-        self._job(seed, kill_at=0, quiet=True)
+        self._job(FaultPlan(), point=".*", kill_at=0, quiet=True)
         self._await(0)
         self._judge(report)
         return report
 
-    def _life(self, seed: int, rng: np.random.Generator, report: Report) -> bool:
-        """One life of a daemon; whether it lived to the end of the market."""
+    def journal(self) -> TradeJournal:
+        """What the daemon wrote so far; the caller closes it."""
+        return TradeJournal(self._folder / JOURNAL_FILES[0], account="simulated/1", mode="simulated", clock=self._line.clock)
+
+    def orders(self) -> dict[str, int]:
+        """What the broker made so far: key -> order ticket."""
+        keys, _, _ = self._line.call(Request("told")).value
+        return {key: ticket for ticket, key in keys.items()}
+
+    def _random_life(self, rng: np.random.Generator, report: Report) -> bool:
+        """Whether it lived to the end of the market."""
         deadly = report.deaths == 0 or (report.deaths < 3 and rng.random() < 0.3)
         point, by_bar = int(rng.integers(1, LAST_KILL)), rng.random() < ASYNCHRONOUS
-        self._job(seed, kill_at=point if deadly and not by_bar else 0, quiet=False)
-        return self._await(1 + point % LEAST_BARS if deadly and by_bar else 0)
+        bars = 1 + point % LEAST_BARS if deadly and by_bar else 0
+        return self.life(kill_at=point if deadly and not by_bar else 0, kill_after_bars=bars) is None
 
-    def _job(self, seed: int, *, kill_at: int, quiet: bool) -> None:
+    def _job(self, plan: FaultPlan, **more: Any) -> None:
         where = (self._broker.address, self._broker.key)
-        job = {"broker": where, "seed": seed, "folder": self._folder, "kill_at": kill_at, "resend": self._resend, "quiet": quiet}
+        job = {"broker": where, "seed": self._seed, "folder": self._folder, "plan": plan, "resend": self._resend, **more}
         self._workers[0][1].send(job)
 
-    def _await(self, kill_after_bars: int) -> bool:
-        """Follows a life; False where it was cut off."""
+    def _await(self, kill_after_bars: int) -> str | None:
+        """Follows a life to its end; where it was cut off."""
         process, pipe = self._workers[0]
         while True:
             if not pipe.poll(PATIENCE):
                 raise TimeoutError(f"the daemon says nothing for {PATIENCE} s")
-            said, _ = pipe.recv()
+            said, where = pipe.recv()
             if said == "done":
-                return True
+                return None
             kill_after_bars -= said == "bar"
             if said == "at" or (said == "bar" and kill_after_bars == 0):
                 process.kill()
                 process.join()
                 self._workers = [*self._workers[1:], self._spawn()]
-                return False
+                return str(where)
 
     def _judge(self, report: Report) -> None:
         keys, sent, faults = self._line.call(Request("told")).value
-        with closing(
-            TradeJournal(self._folder / JOURNAL_FILES[0], account="simulated/1", mode="simulated", clock=self._line.clock)
-        ) as journal:
+        with closing(self.journal()) as journal:
             books = broker_books(Sound(self._line))
             report.problems = sent_twice(Counter(sent)) + compare(books, journal, keys)
             report.states = Counter(row["state"] for row in journal.orders(10_000))

@@ -43,7 +43,7 @@ class Report:
 
 
 class Points:
-    """Points at which the daemon can die; each is passed by name."""
+    """Points at which the daemon can die; each is passed by a name that says what is done, to which order."""
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng([seed, 3])
@@ -76,19 +76,19 @@ class MortalJournal(TradeJournal):
     points: Points
 
     def record_intent(self, intent: Any, bar_time: Any, plan: Any = None) -> None:
-        self._around("record_intent", super().record_intent, intent, bar_time, plan)
+        self._around(f"record_intent {intent.key}", super().record_intent, intent, bar_time, plan)
 
     def record_order(self, key: str, result: Any) -> bool:
-        return bool(self._around("record_order", super().record_order, key, result))
+        return bool(self._around(f"record_order {key} {result.state.value}", super().record_order, key, result))
 
     def log_entry(self, entry: Any) -> bool:
-        return bool(self._around("log_entry", super().log_entry, entry))
+        return bool(self._around(f"log_entry {entry.order_key}", super().log_entry, entry))
 
     def log_exit(self, exit: Any) -> bool:
-        return bool(self._around("log_exit", super().log_exit, exit))
+        return bool(self._around(f"log_exit {exit.ticket}", super().log_exit, exit))
 
     def record_deal(self, deal: Any) -> bool:
-        return bool(self._around("record_deal", super().record_deal, deal))
+        return bool(self._around(f"record_deal {deal.ticket}", super().record_deal, deal))
 
     def _around(self, name: str, write: Callable[..., Any], *values: Any) -> Any:
         self.points.reach(f"before {name}")
@@ -108,14 +108,15 @@ class Door:
     def call(self, request: Request) -> Reply:
         if request.function != "order_send":
             return self._faulty.call(request)
-        self._points.reach("before send")
         self.key = str(request.args[0].get("comment", ""))
+        change = f"a change of {request.args[0].get('position')}"  # of a stop: it carries no key
+        self._points.reach(f"before send {self.key or change}")
         if self.key:
             self.sent[self.key] += 1
         try:
             return self._faulty.call(request)
         finally:
-            self._points.reach("after send")
+            self._points.reach(f"after send {self.key or change}")
 
 
 class BrokersSide(Terminal):

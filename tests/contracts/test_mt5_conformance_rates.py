@@ -54,13 +54,27 @@ def test_29_rates_have_the_official_layout(mt5):
     assert (rates.ndim, rates.flags.c_contiguous) == (1, True)
 
 
-@pytest.mark.parametrize(("timeframe", "seconds"), [(M1, 60), (M5, 300), (H1, 3600), (D1, 86_400)])
-def test_30_32_39_bars_ascend_on_the_servers_grid_and_are_made_of_minutes(mt5, timeframe, seconds):
-    minutes, rates = mt5.copy_rates_from_pos("EURUSD", M1, 0, 500), mt5.copy_rates_from_pos("EURUSD", timeframe, 0, 500)
-    assert (np.diff(rates["time"]) > 0).all()
-    assert (rates["time"] % seconds == 0).all()
+on_every_timeframe = pytest.mark.parametrize(("timeframe", "seconds"), [(M1, 60), (M5, 300), (H1, 3600), (D1, 86_400)])
+
+
+@on_every_timeframe
+def test_30_bars_ascend_on_the_servers_grid(mt5, timeframe, seconds):
+    times = mt5.copy_rates_from_pos("EURUSD", timeframe, 0, 500)["time"]
+    assert len(times)
+    assert (np.diff(times) > 0).all()
+    assert (times % seconds == 0).all()
+
+
+@on_every_timeframe
+def test_32_a_bar_reaches_from_its_low_to_its_high(mt5, timeframe, seconds):
+    rates = mt5.copy_rates_from_pos("EURUSD", timeframe, 0, 500)
     assert (rates["high"] >= np.maximum(rates["open"], rates["close"])).all()
     assert (rates["low"] <= np.minimum(rates["open"], rates["close"])).all()
+
+
+@on_every_timeframe
+def test_39_longer_bars_are_made_of_minutes(mt5, timeframe, seconds):
+    minutes, rates = mt5.copy_rates_from_pos("EURUSD", M1, 0, 500), mt5.copy_rates_from_pos("EURUSD", timeframe, 0, 500)
     owner = minutes["time"] // seconds * seconds
     for row in rates:
         part = minutes[owner == row["time"]]
@@ -82,10 +96,14 @@ def test_31_the_newest_bar_forms_and_the_closed_one_stays(mt5):
     assert len(seen) > 1
 
 
-def test_33_34_dates_are_inclusive_and_end_at_the_date(mt5):
+def test_33_bars_before_a_date_end_at_the_date(mt5):
     by_position = mt5.copy_rates_from_pos("EURUSD", M1, 0, 4)
     assert (mt5.copy_rates_from("EURUSD", M1, server_now(mt5), 4) == by_position).all()
     assert (mt5.copy_rates_from("EURUSD", M1, int(by_position["time"][2]) + 30, 2) == by_position[1:3]).all()
+
+
+def test_34_both_ends_of_a_range_are_inside(mt5):
+    by_position = mt5.copy_rates_from_pos("EURUSD", M1, 0, 4)
     first, last = int(by_position["time"][0]), int(by_position["time"][2])
     assert (mt5.copy_rates_range("EURUSD", M1, first, last) == by_position[:3]).all()
     assert len(mt5.copy_rates_range("EURUSD", M1, first + 1, last - 1)) == 1
@@ -99,17 +117,22 @@ def test_35_no_bar_lies_inside_the_weekend():
     assert set((days + 4) % 7) <= {1, 2, 3, 4, 5}
 
 
+def test_36_an_unknown_symbol_has_no_bars(mt5):
+    assert mt5.copy_rates_from_pos("NOPE", M1, 0, 5) is None
+    assert mt5.last_error() == (-1, "Terminal: Call failed")
+
+
+def test_37_an_unknown_timeframe_has_no_bars(mt5):
+    assert mt5.copy_rates_from_pos("EURUSD", 32_768, 0, 5) is None
+    assert mt5.last_error() == (-2, "Terminal: Invalid params")
+
+
 @pytest.mark.parametrize(
-    ("number", "args", "error"),
-    [
-        (36, ("NOPE", M1, 0, 5), (-1, "Terminal: Call failed")),
-        (37, ("EURUSD", 32_768, 0, 5), (-2, "Terminal: Invalid params")),
-        (38, ("EURUSD", M1, 0, 100_000), (-2, "Terminal: Invalid params")),
-        (38, ("EURUSD", M1, 99_000, 5), (-1, "Terminal: Call failed")),
-    ],
+    ("start", "count", "error"),
+    [(0, 100_000, (-2, "Terminal: Invalid params")), (99_000, 5, (-1, "Terminal: Call failed"))],
 )
-def test_36_37_38_what_cannot_be_is_none_with_its_code(mt5, number, args, error):
-    assert mt5.copy_rates_from_pos(*args) is None, number
+def test_38_more_than_the_terminal_keeps_is_refused_and_beyond_its_history_is_nothing(mt5, start, count, error):
+    assert mt5.copy_rates_from_pos("EURUSD", M1, start, count) is None
     assert mt5.last_error() == error
 
 
@@ -152,13 +175,28 @@ def test_42_nothing_holds_a_time_after_now(mt5):
         assert mt5.symbol_info("EURUSD").time <= now
 
 
-def test_43_44_45_46_ticks_have_the_official_layout(mt5):
-    ticks = mt5.copy_ticks_from("EURUSD", 0, 1000, mt5.COPY_TICKS_ALL)
+@pytest.fixture
+def ticks(mt5):
+    served = mt5.copy_ticks_from("EURUSD", 0, 1000, mt5.COPY_TICKS_ALL)
+    assert len(served)
+    return served
+
+
+def test_43_ticks_have_the_official_layout(ticks):
     assert ticks.dtype.itemsize == 60
     assert [ticks.dtype.fields[name][1] for name in ticks.dtype.names] == [0, 8, 16, 24, 32, 40, 48, 52]
+
+
+def test_44_seconds_are_the_milliseconds_cut_off(ticks):
     assert (ticks["time"] == ticks["time_msc"] // 1000).all()
     assert (np.diff(ticks["time_msc"]) >= 0).all()
+
+
+def test_45_every_tick_says_which_side_it_quotes(ticks):
     assert (ticks["flags"] & 6 > 0).all()
+
+
+def test_46_no_tick_is_crossed(ticks):
     assert (ticks["ask"] >= ticks["bid"]).all()
 
 

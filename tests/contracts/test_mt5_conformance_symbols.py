@@ -42,13 +42,16 @@ def test_49_an_unknown_symbol_is_none(mt5):
     assert mt5.last_error() == (-4, "Terminal: Not found")
 
 
-def test_50_51_market_watch(mt5):
+def test_50_a_symbol_outside_market_watch_has_no_quote(mt5):
     assert mt5.symbol_select("EURUSDm", False) is True
     assert mt5.symbol_info_tick("EURUSDm") is None
     assert mt5.last_error() == (-4, "Terminal: Not found")
     assert mt5.symbol_info("EURUSDm").name == "EURUSDm"
     assert mt5.symbol_select("EURUSDm") is True
     assert mt5.symbol_info_tick("EURUSDm").bid == 1.1
+
+
+def test_51_a_symbol_with_a_position_stays_in_market_watch(mt5):
     order(mt5, symbol="EURUSDm", volume=0.1)
     assert mt5.symbol_select("EURUSDm", False) is False
 

@@ -53,6 +53,7 @@ DENIALS = {
     "account_allows": (LONG, {"account": account(trade_allowed=False)}),
     "symbol_allows": (replace(LONG, spec=replace(EURUSD, trade_mode=3)), {}),
     "unresolved_order": (LONG, {"unresolved": 1}),
+    "unprotected_position": (LONG, {"positions": (replace(position(), sl=0.0),)}),
     "max_positions": (LONG, {"positions": POSITIONS}),
     "max_positions_per_symbol": (LONG, {"positions": (position(),)}),
     "daily_loss": (LONG, {"account": account(equity=9_800.0)}),
@@ -65,6 +66,10 @@ DENIALS = {
     "max_margin_percent": (LONG, {"account": account(margin=2_990.0)}),
     "free_margin": (LONG, {"account": account(margin_free=10.0)}),
 }
+
+
+def test_a_position_without_a_stop_blocks_its_own_symbol_alone():
+    assert isinstance(review(positions=(replace(position(1, "GBPUSD"), sl=0.0),)), Approved)
 
 
 def test_every_rule_and_limit_is_tried_here():

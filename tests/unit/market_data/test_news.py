@@ -170,7 +170,7 @@ QUIET = CPI + timedelta(days=1)
 TROUBLES = {
     "stale": (HEAD + ROW + LATER, QUIET + timedelta(days=7, hours=-30), {"news_max_age_hours": 24}, "NEWS_MAX_AGE_HOURS (24)"),
     "nothing ahead": (HEAD + ROW, QUIET, {}, "knows no release after"),
-    "empty": (HEAD, QUIET, {}, "knows no release after"),
+    "empty": (HEAD, QUIET, {}, "knows no release"),
     "faulty": (HEAD + ROW + "x,y\n" + LATER, QUIET, {}, "1 rows cannot be read: line 3"),
     "gone": (None, QUIET, {}, "cannot be read"),
 }
@@ -201,6 +201,19 @@ def test_a_trouble_is_told_once(paper, said):
     for minute in range(5):
         paper.ask(QUIET + timedelta(minutes=minute))
     assert sum("cannot be read" in line for line in said) == 1
+
+
+@pytest.mark.parametrize("trouble", ["stale", "nothing ahead", "empty", "faulty"])
+def test_a_trouble_is_told_once_per_state_of_the_file(tmp_path, said, trouble):
+    text, now, settings, why = TROUBLES[trouble]
+    paper = Paper(tmp_path / "news.csv", text, **settings)
+    for hour in range(30):
+        paper.ask(now + timedelta(hours=hour))
+    assert sum(why in line for line in said) == 1
+    paper.write(text, CPI - timedelta(minutes=30))  # written anew, and no better
+    for hour in range(30, 60):
+        paper.ask(now + timedelta(hours=hour))
+    assert sum(why in line for line in said) == 2
 
 
 def test_what_was_known_still_counts_while_the_file_cannot_be_read(paper):

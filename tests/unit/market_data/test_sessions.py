@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from market_data.clock import NEW_YORK
-from market_data.sessions import before_weekend, open_sessions, parse_sessions, week_close
+from market_data.sessions import before_weekend, in_session, open_sessions, parse_sessions, week_close
 
 LONDON, NEW_YORK_DAY, TOKYO_NIGHT = parse_sessions(("Europe/London 08:00-17:00", "America/New_York 08:00-17:00", "Asia/Tokyo 22:00-06:00"))
 INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC))  # noqa: DTZ001  # hypothesis wants bounds without a zone
@@ -67,3 +68,20 @@ def test_the_week_close_is_a_friday_within_reach(instant):
 def test_a_longer_lead_never_opens_what_a_shorter_one_closed(instant, minutes, more):
     if before_weekend(instant, timedelta(minutes=minutes)) is not None:
         assert before_weekend(instant, timedelta(minutes=minutes + more)) is not None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (),
+        ("Europe/London 08:00-17:00",),
+        ("Asia/Tokyo 22:00-02:00", "America/New_York 08:00-12:30"),
+        ("Australia/Lord_Howe 01:45-02:15",),
+    ],
+)
+def test_an_array_of_instants_is_judged_as_each_of_them(texts):
+    """A year of odd minutes, with every change of clocks in it."""
+    sessions = parse_sessions(texts)
+    utc = np.arange(1_704_067_200, 1_735_689_600, 1_620, dtype=np.int64)
+    each = [not sessions or bool(open_sessions(sessions, datetime.fromtimestamp(int(second), UTC))) for second in utc]
+    assert in_session(sessions, utc).tolist() == each

@@ -5,9 +5,18 @@ from datetime import timedelta
 
 import pytest
 
+from config.settings import RiskSettings
+from execution.mt5_client import MT5Client
 from execution.orders import OrderResult, OrderState, Side
+from execution.risk import RiskGate
+from execution.terminal import ModuleTerminal
 from strategy.stop_guard import AGAIN, CLOSE_AGAIN, MOST_TRIES, Mend, StopGuard
-from tests.unit.strategy.test_trade_desk import Case
+from strategy.trade_desk import TradeDesk
+from tests.fakes_daemon import FEE, MINUTE
+from tests.fakes_recorder import ListRecorder
+from tests.fakes_simulated import SERVER, make_bars, make_terminal, order
+from tests.fakes_terminal import EURUSD, MAGIC
+from tests.unit.strategy.test_trade_desk import POLICY, Case
 
 
 @pytest.fixture
@@ -135,3 +144,124 @@ def test_a_closed_market_proves_nothing_about_a_stop(case):
         assert isinstance(guard.verdict(entry, case.broker.held[entry.ticket], now), Mend)
         guard.answered(entry, OrderResult(OrderState.REJECTED, 10_018, "market closed"))
         now += AGAIN
+
+
+# --- positions that nobody gave a stop ---
+
+
+RANGE = 0.0006
+"""Of every bar below: ATR times 1.5 is more than five round trips and the broker's least distance."""
+
+
+def bars_of(case):
+    rows = [(1.1, 1.1 + RANGE / 2, 1.1 - RANGE / 2, 1.1)] * 40
+    return make_bars(rows, start=int((case.clock.now() - 40 * MINUTE).timestamp()))
+
+
+def adopt(case, when="at start", side=Side.LONG, **stops):
+    """A position with our magic of which the journal knows nothing."""
+    ticket = case.broker.open(side, **{"sl": 0.0, "tp": 0.0, **stops})
+    case.restart() if when == "at start" else case.pass_time()
+    return ticket
+
+
+def next_bar(case, by=MINUTE):
+    case.pass_time(by)
+    case.desk.manage("EURUSD", bars_of(case), case.clock.now())
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("when", ["at start", "while running"])
+@pytest.mark.parametrize("tp", [0.0, 1.2])
+def test_a_stranger_without_a_stop_gets_that_of_an_entry(case, when, side, tp):
+    ticket = adopt(case, when, side, tp=tp if side is Side.LONG else tp / 1.2)
+    target = case.broker.held[ticket].tp
+    next_bar(case)
+    assert case.broker.held[ticket].sl == pytest.approx(1.1 - side * 1.5 * RANGE)
+    assert case.broker.held[ticket].tp == target
+    (sent,) = case.broker.sent
+    assert (sent.purpose, sent.position) == ("stop", ticket)
+    assert sent.reason.startswith("adopted without a stop")
+    assert case.states(sent.key) == [OrderState.INTENDED, OrderState.CONFIRMED]
+    for _ in range(3):
+        next_bar(case)
+    case.restart()
+    next_bar(case)
+    assert len(case.broker.sent) == 1
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("level", [0, 30])
+def test_a_stranger_beyond_its_stop_or_too_near_to_it_is_closed(case, side, level):
+    ticket = adopt(case, side=side)
+    case.broker.known_spec = replace(EURUSD, stops_level=level)
+    case.broker.bid = 1.1 - side * (1.5 * RANGE + (-0.0002 if level else 0.0002))
+    next_bar(case)
+    assert purposes(case) == ["exit"]
+    assert ticket not in case.broker.held
+    assert case.closed.exit.reason == "unprotected"
+
+
+def test_no_entry_on_the_symbol_until_the_stranger_is_protected():
+    case = Case(max_positions_per_symbol=3)
+    adopt(case, "while running")
+    denied = case.enter()
+    assert denied.action == "denied"
+    assert denied.detail.startswith("unprotected_position: ")
+    case.broker.answers.append("refuse")
+    next_bar(case)
+    assert case.enter().action == "denied"
+    next_bar(case)
+    assert case.enter().action == "sent"
+
+
+def test_a_stranger_whose_stop_is_refused_is_closed_after_as_many_tries_as_any(case):
+    adopt(case)
+    case.broker.answers.extend(["refuse"] * MOST_TRIES)
+    next_bar(case)
+    for _ in range(MOST_TRIES):
+        case.pass_time(AGAIN)
+    assert purposes(case) == [*["stop"] * MOST_TRIES, "exit"]
+    assert case.closed.exit.reason == "unprotected"
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_strangers_own_stop_is_left_alone_even_where_it_is_looser_and_its_target_was_changed(case, side):
+    ticket = adopt(case, side=side)
+    case.broker.answers.append("refuse")
+    next_bar(case)
+    own = 1.1 - side * 0.01
+    case.broker.held[ticket] = replace(case.broker.held[ticket], sl=own, tp=1.1 + side * 0.01)
+    for _ in range(3):
+        next_bar(case)
+    assert case.broker.held[ticket].sl == own
+    assert purposes(case) == ["stop"]
+
+
+def test_a_strangers_stop_that_is_taken_away_is_set_again(case):
+    ticket = adopt(case)
+    next_bar(case)
+    case.broker.held[ticket] = replace(case.broker.held[ticket], sl=0.0)
+    next_bar(case)
+    assert case.broker.held[ticket].sl == pytest.approx(1.1 - 1.5 * RANGE)
+
+
+def test_a_stranger_on_a_symbol_that_nobody_decides_on_has_no_bars_for_a_stop_and_is_closed():
+    case = Case(symbols=("GBPUSD",))
+    adopt(case)
+    case.desk.manage("GBPUSD", bars_of(case), case.clock.now())
+    assert case.closed.exit.reason == "unprotected"
+
+
+def test_over_the_real_client_a_stranger_is_protected_and_others_are_left_alone():
+    module = make_terminal(make_bars([(1.1, 1.1 + RANGE / 2, 1.1 - RANGE / 2, 1.1)] * 60), history=40)
+    client = MT5Client(ModuleTerminal(module), broker_time=SERVER, magic=MAGIC, deviation=10)
+    client.connect()
+    ours, other = (order(module, magic=magic, volume=0.1).order for magic in (MAGIC, MAGIC + 1))
+    desk = TradeDesk(client, RiskGate(RiskSettings()), POLICY, ListRecorder(module.clock), commission=FEE)
+    desk.start(module.clock.now())
+    module.advance()
+    desk.settle(module.clock.now())
+    desk.manage("EURUSD", make_bars([(1.1, 1.1 + RANGE / 2, 1.1 - RANGE / 2, 1.1)] * 40), module.clock.now())
+    stops = {position.ticket: position.sl for position in module.positions_get()}
+    assert stops == {ours: pytest.approx(1.1001 - 1.5 * RANGE), other: 0.0}

@@ -11,6 +11,7 @@ import pytest
 from config.errors import InsufficientHistory
 from execution.exits import ExitPolicy
 from market_data.clock import new_york_hour
+from market_data.sessions import parse_sessions
 from strategy.features import WARMUP, atr, compute, schema_for
 from strategy.learning.dataset import Labelling, build
 from strategy.learning.labels import label
@@ -83,6 +84,17 @@ def test_blocked_hours_and_late_entries_are_left_out(data, histories):
     assert not np.isin(data.time[data.symbol == 0], late).any()
     open_all_day = build(histories, {n: costs_of(b) for n, b in histories.items()}, SCHEMA, replace(HOW, blocked_hours=()), 10_000)
     assert np.isin(new_york_hour(open_all_day.time), (16, 17)).any()
+
+
+def test_rows_whose_entry_would_lie_outside_of_every_session_are_left_out(data, histories):
+    """A row is decided when its bar closes: the bar before the session counts, its last one does not."""
+    sessions = parse_sessions(("Europe/London 15:00-16:30", "America/New_York 12:00-12:10"))
+    inside = build(histories, {n: costs_of(b) for n, b in histories.items()}, SCHEMA, replace(HOW, sessions=sessions), 10_000)
+    closes = (data.time + 60) // 60 % 1440
+    open_ = ((closes >= 15 * 60) & (closes < 16 * 60 + 30)) | ((closes >= 17 * 60) & (closes < 17 * 60 + 10))
+    assert 0 < len(inside) < len(data)
+    np.testing.assert_array_equal(inside.time, data.time[open_])
+    np.testing.assert_array_equal(inside.values, data.values[open_])
 
 
 def test_the_newest_rows_are_kept(data, histories):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from config.errors import FitCancelled, InsufficientHistory
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Capabilities
+from market_data.clock import from_epoch
 from strategy.active_models import ActiveModels
 from strategy.features import schema_for, sequence_schema
 from strategy.golden import check_golden
@@ -143,6 +145,15 @@ def test_columns_that_one_symbol_lacks_are_left_out_for_all(bars, tmp_path, quic
     spec = replace(FOREST, symbols=("EURUSD", "GBPUSD"))
     result = workshop(tmp_path, small_settings(**LOOSE), both).run(spec, 0, NEVER)
     assert result.manifest.features == schema_for(Capabilities(volume=False, spread=True)).names
+
+
+def test_rows_outside_of_the_trading_sessions_teach_and_judge_nothing(bars, tmp_path, quick):
+    end = from_epoch(int(bars["EURUSD"].time[-1]))
+    span = f"UTC {end - timedelta(hours=20):%H:%M}-{end - timedelta(minutes=90):%H:%M}"
+    inside = workshop(tmp_path, small_settings(**LOOSE, filters={"trading_sessions": span}), bars).run(FOREST, 0, NEVER)
+    at_all_hours = workshop(tmp_path, small_settings(**LOOSE), bars).run(FOREST, 0, NEVER)
+    assert 0 < inside.rows < 0.9 * at_all_hours.rows
+    assert inside.final_end + 60 < end.timestamp() - 90 * 60 < at_all_hours.final_end
 
 
 # --- rejected, cancelled, impossible ----------------------------------------------------------
