@@ -1,0 +1,2 @@
+def document(candidates, months, markets):
+    return ""
