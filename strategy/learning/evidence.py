@@ -156,6 +156,16 @@ def log_loss_gain(data: Dataset, probabilities: FloatArray, priors: FloatArray) 
     return np.asarray(trivial - log_loss_rows(probabilities, data.kind))
 
 
+def direction_gain(data: Dataset, probabilities: FloatArray, priors: FloatArray) -> FloatArray:
+    """Nats by which the forecast of the side beats the class shares, on the rows that were long or short."""
+    came = data.kind > 0
+    kind = data.kind[came] - 1
+    sides = np.clip(probabilities[came, 1:], 1e-9, 1.0)
+    trivial = np.clip(priors[1:], 1e-9, 1.0)
+    said = np.log(sides / sides.sum(axis=1, keepdims=True))[np.arange(len(kind)), kind]
+    return np.asarray(said - np.log(trivial / trivial.sum())[kind])
+
+
 def mean(values: FloatArray) -> float:
     """The mean; -inf without values, so that it exceeds nothing."""
     return float(values.mean()) if len(values) else float("-inf")

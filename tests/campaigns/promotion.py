@@ -48,7 +48,7 @@ BATCH = 5
 """Histories of one market that are judged while its truth is in memory."""
 LSTM_EVERY = 10
 LEAST = (200, 7_500)
-"""Rows on which a candidate must take a side: as shipped, and so many that it makes 1,000 trades."""
+"""Rows for which the threshold is chosen: as shipped, and so many that a candidate makes 1,000 trades."""
 KINDS = {"random_forest": "scalper", "xgboost": "xgboost", "lstm": "lstm_EURUSD"}
 NEVER = threading.Event()
 
@@ -76,11 +76,11 @@ MARKETS: tuple[tuple[tuple[str, ...], float], ...] = (
 )
 
 
-def settings_of(seed: int, rows: int, least: int) -> Settings:
-    """Small models; the gate is the one that serves, and `least` the rows on which they must take a side."""
+def settings_of(seed: int, rows: int) -> Settings:
+    """Small models; the gate is the one that serves."""
     training = {"tree_count": 10, "boost_rounds": 15, "tree_folds": 2, "tree_train_rows": rows, "train_seed": seed}
     lstm = {"lstm_seq_length": WINDOW, "lstm_hidden": 4, "lstm_epochs": 3, "lstm_batch": 256, "lstm_train_rows": rows, "lstm_device": "cpu"}
-    return Settings(training=training, lstm={**lstm, "lstm_learning_rate": 0.005}, gate={"min_directional_rows": least})
+    return Settings(training=training, lstm={**lstm, "lstm_learning_rate": 0.005})
 
 
 def rows_of_market(bars: Bars, most: int, *, free: bool = False) -> Dataset:
@@ -142,18 +142,17 @@ def candidate_lines(unit: int) -> Iterator[Line]:
 
 
 def _one(data: Dataset, truth: Dataset, kind: str, seed: int) -> Line:
-    settings = settings_of(seed, HISTORY_BARS, LEAST[seed % 2])
-    made = developed(kind, data, settings, FINAL_SHARE)
+    settings = settings_of(seed, HISTORY_BARS)
+    made = developed(kind, data, settings, FINAL_SHARE, LEAST[seed % 2])
     gate = settings.gate
     alpha = gate.gate_alpha_month * START_SHARE if worth_testing(made, gate) else 0.0
     report = judged(made, gate, Grant(alpha, len(made.final)), None)
     return {"kind": kind, **_verdict(report), **_truth(made, truth)}
 
 
-def developed(kind: str, data: Dataset, settings: Settings, share: float) -> Candidate:
+def developed(kind: str, data: Dataset, settings: Settings, share: float, least: int) -> Candidate:
     """The candidate that a job would make of these rows."""
     recipe = recipe_for(JobSpec(KINDS[kind], kind, ("EURUSD",)), settings)
-    least = settings.gate.min_directional_rows
     return develop(recipe, data, horizon_seconds=HORIZON_SECONDS, final_fraction=share, least_sides=least, cancel=NEVER)
 
 
@@ -216,7 +215,7 @@ def month_lines(unit: int) -> Iterator[Line]:
 
 
 def _slot_month(data: Dataset, kind: str, unit: int, first: datetime, after: datetime) -> Line:
-    settings = settings_of(unit, MONTH_ROWS, LEAST[0])
+    settings = settings_of(unit, MONTH_ROWS)
     purse, champion = Purse(MemoryState(), KINDS[kind]), None
     counts, spent, newest = {"tries": 0, "tested": 0, "promoted": 0}, 0.0, 0
     for now in instants(first, after, timedelta(hours=HOURS[kind])):
@@ -224,7 +223,7 @@ def _slot_month(data: Dataset, kind: str, unit: int, first: datetime, after: dat
         if len(known) < MONTH_ROWS or int(data.time[known[-1]]) == newest:
             continue  # a market that stood still gives the same candidate and the same verdict
         newest = int(data.time[known[-1]])
-        made = developed(kind, data.take(known), settings, MONTH_FINAL)
+        made = developed(kind, data.take(known), settings, MONTH_FINAL, LEAST[0])
         grant = granted(made, settings.gate, purse, now)
         passed = judged(made, settings.gate, grant, champion).passed if grant.alpha > 0 else False
         champion = made if passed else champion

@@ -110,14 +110,14 @@ def _constant(data):
 
 def _overconfident(data):
     right = forecasts(data)
-    return replace(right, p_long=np.where(right.side > 0, 0.9, 0.05), p_short=np.where(right.side > 0, 0.05, 0.9))
+    return replace(right, p_long=np.where(right.side > 0, 0.98, 0.01), p_short=np.where(right.side > 0, 0.01, 0.98))
 
 
 FAILURES = {
     "finite": (lambda d: candidate(d, _constant(d)), {}, "forecasts span 0.0000 R"),
     "directional rows": (lambda d: candidate(d, inference=replace(IDENTITY, threshold=0.24)), {}, "of 4000 final rows, 200 needed"),
     "accuracy": (lambda d: candidate(d, forecasts(d, right=0.45)), {}, "floor 0.500 (-0.0"),
-    "log-loss": (lambda d: candidate(d, _overconfident(d)), {}, "nats a row better than class priors, must be above 0"),
+    "log-loss": (lambda d: candidate(d, _overconfident(d)), {}, "log-loss of the side -0.2"),
     "expectancy": (lambda d: candidate(d, forecasts(d, right=0.55)), {}, "lower bound at level 0.01 -0.0"),
     "recipe": (
         lambda d: candidate(d, held_forecasts=forecasts(window(seed=9, start=START - 90 * N), right=0.5)),
@@ -149,6 +149,25 @@ def test_each_rule_fails_with_its_name_and_by_how_much(rule):
     assert not found.passed
     assert text in found.detail
     assert f"{rule}: {found.detail}" in report.reasons
+
+
+def test_to_know_when_nothing_happens_is_no_knowledge_of_the_side():
+    """Flat or not is forecast perfectly, the side by a coin: the log-loss of all classes is fine, that of the side is not."""
+    data = window()
+    coin = forecasts(data, right=0.5)
+    sure = np.where(data.kind == FLAT, 0.01, 0.45)
+    knows = replace(coin, p_long=sure * np.where(coin.side > 0, 1.1, 0.9), p_short=sure * np.where(coin.side > 0, 0.9, 1.1))
+    report = judge(case(candidate(data, knows)))
+    assert report.metrics["log_loss_gain"] > 0.3
+    assert not verdict(report, "log-loss").passed
+
+
+def test_a_flat_share_that_has_drifted_is_no_error_of_the_side():
+    data = window()
+    right = forecasts(data)
+    drifted = replace(right, p_long=1.5 * right.p_long, p_short=1.5 * right.p_short)
+    assert verdict(judge(case(candidate(data, drifted))), "log-loss").passed
+    assert judge(case(candidate(data, drifted))).passed
 
 
 def test_the_validation_loss_is_asked_of_the_lstm_alone():
