@@ -400,6 +400,14 @@ def test_a_pooled_model_votes_for_the_symbols_that_speak_for_it():
     assert found.detail == "own evidence of EURUSD, USDJPY out of EURUSD, GBPUSD, USDJPY"
 
 
+def test_in_the_ensemble_it_is_silent_on_symbols_that_do_not_speak_for_it():
+    report = judge(case(_pooled((0.9, 0.0, 0.9))))
+    ensemble, alone = verdict(report, "ensemble").detail, verdict(report, "trades").detail
+    trades = [int(detail.split(" over ")[1].split()[0]) for detail in (ensemble, alone)]
+    assert 0 < trades[0] < trades[1]
+    assert float(ensemble.split()[1]) > float(alone.split()[1])
+
+
 def test_a_symbol_with_hardly_a_row_has_no_evidence():
     made = _pooled((0.9, 0.9, 0.9))
     few = (made.final.symbol == 1) & (np.arange(N) < N - 60)
