@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.settings import GateSettings
 from market_data.bars import FloatArray
@@ -179,7 +180,7 @@ def beats_champion(case: Case) -> Finding:
     """On rows that taught neither model, the candidate makes at least what the champion makes."""
     if case.champion is None:
         return _verdict("champion", True, "no champion serves")
-    clean = case.final.time > max(case.candidate.train_end, case.champion.train_end) + case.candidate.block_seconds // 2
+    clean = _unseen(case, case.champion) & (case.final.time > case.candidate.train_end + case.candidate.block_seconds // 2)
     blocks = len(np.unique(case.block[clean]))
     if blocks < case.settings.min_compare_blocks:
         return _too_few_blocks(case, blocks)
@@ -198,8 +199,11 @@ def _too_few_blocks(case: Case, blocks: int) -> Finding:
 
 
 def in_ensemble(case: Case) -> Finding:
-    """The trades of the vote with the candidate in its slot make money in the final window."""
-    voters = {name: (peer.forecasts, peer.threshold) for name, peer in case.others.items()}
+    """The trades of the vote with the candidate in its slot make money in the final window.
+
+    Peers are silent on rows that taught them: what they know by heart would lend the vote a profit.
+    """
+    voters = {name: (_silenced(peer.forecasts, _unseen(case, peer)), peer.threshold) for name, peer in case.others.items()}
     voters[case.slot] = (_admitted(case), case.candidate.inference.threshold)
     votes = {name: forecasts for name, (forecasts, _) in voters.items()}
     thresholds = {name: threshold for name, (_, threshold) in voters.items()}
@@ -213,8 +217,16 @@ def _admitted(case: Case) -> Forecasts:
     """The candidate's forecasts, silent on the symbols for which it will not vote."""
     names = passing_symbols(case)
     admitted = np.isin(np.array(case.final.symbols), names)[case.final.symbol] if names else np.ones(len(case.final), dtype=np.bool_)
-    said = case.candidate.forecasts
-    return replace(said, expected_r=np.where(admitted, said.expected_r, -np.inf))
+    return _silenced(case.candidate.forecasts, admitted)
+
+
+def _unseen(case: Case, peer: Peer) -> NDArray[np.bool_]:
+    """Final rows that begin a label's length after the last label that taught a peer."""
+    return np.asarray(case.final.time > peer.train_end + case.candidate.block_seconds // 2)
+
+
+def _silenced(said: Forecasts, speaks: NDArray[np.bool_]) -> Forecasts:
+    return replace(said, expected_r=np.where(speaks, said.expected_r, -np.inf))
 
 
 LEAST_SYMBOL_ROWS = 30

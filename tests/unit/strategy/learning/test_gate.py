@@ -374,6 +374,17 @@ def test_one_vote_too_few_in_the_ensemble_is_no_trade():
     assert verdict(report, "ensemble").detail.startswith("net -inf R over 0 trades")
 
 
+def test_a_peer_that_knows_the_final_window_by_heart_lends_it_no_profit():
+    """Where rows taught the peer it is silent; here they are the first half, and the candidate takes no side."""
+    data, silent = window(), candidate(inference=replace(IDENTITY, threshold=9.0))
+    half, said = N // 2, forecasts(window(), right=1.0)
+    memory = replace(said, expected_r=np.where(np.arange(N) < half, said.expected_r, -1.0))
+    taught = peer(memory, train_end=int(data.time[half]))
+    assert verdict(judge(case(silent, others={"xgboost": taught})), "ensemble").detail.startswith("net -inf R over 0 trades")
+    planted = peer(memory, train_end=START - 10_000)
+    assert verdict(judge(case(silent, others={"xgboost": planted})), "ensemble").passed
+
+
 def test_alone_in_the_ensemble_one_vote_is_enough():
     assert verdict(judge(case(min_votes=2)), "ensemble").passed
 
