@@ -10,7 +10,7 @@ from scipy.stats import beta
 
 Line = dict[str, Any]
 
-WORTH, TRADES = 0.15, 1_000
+WORTH, TRADES, KNOWN = 0.15, 1_000, 200
 NAMES = {"random_forest": "RandomForest", "xgboost": "XGBoost", "lstm": "BiLSTM"}
 
 PAGE = """# The promotion campaign
@@ -30,7 +30,7 @@ Made by `python -m tests.campaigns.promotion`.
 |---|---|---|---|
 {false}
 
-## Candidates that are worth promoting: truth >= 0.15 R
+## Candidates that are worth promoting: truth >= 0.15 R over 200 trades or more
 
 | kind | test trades | candidates | promoted | share, 95 % bounds |
 |---|---|---|---|---|
@@ -58,7 +58,7 @@ near to a false promotion as noise can come.
 
 def document(candidates: Sequence[Line], months: Sequence[Line], markets: Sequence[tuple[tuple[str, ...], float]]) -> str:
     """The page."""
-    worth = [line for line in candidates if at_least(line["truth_r"], WORTH)]
+    worth = [line for line in candidates if is_worth(line)]
     turned = Counter(rule for line in worth if line["trades"] >= TRADES for rule in line["failed"])
     return PAGE.format(
         false="\n".join(_by_kind([line for line in candidates if not at_least(line["truth_r"], 1e-12)])),
@@ -72,6 +72,11 @@ def document(candidates: Sequence[Line], months: Sequence[Line], markets: Sequen
 def at_least(truth: float | None, least: float) -> bool:
     """Whether a truth reaches a figure; a candidate that never trades has earned nothing."""
     return truth is not None and truth >= least
+
+
+def is_worth(line: Line) -> bool:
+    """Whether a candidate should be promoted; of one that makes a few trades in 200,000 bars nobody knows."""
+    return line["truth_trades"] >= KNOWN and at_least(line["truth_r"], WORTH)
 
 
 def share(hits: int, of: int) -> str:
@@ -116,7 +121,7 @@ def _markets(lines: Sequence[Line], markets: Sequence[tuple[tuple[str, ...], flo
         if not truths:
             continue
         poor = [line for line in own if not at_least(line["truth_r"], 1e-12)]
-        good = [line for line in own if at_least(line["truth_r"], WORTH)]
+        good = [line for line in own if is_worth(line)]
         name = " + ".join(market[0]) or "none"
         figures = f"{truths[len(truths) // 2]:+.3f} | {len(poor):,} | {_promoted(poor):,} | {len(good):,} | {_promoted(good):,}"
         yield f"| {name} | {market[1]:g} | {len(own):,} | {figures} |"

@@ -84,7 +84,15 @@ def _coin_month(rng, *, budget=True, blocks=75, rows=32):
 
 
 def _line(truth, promoted, trades=1_200, kind="xgboost", market=1, failed=()):
-    return {"kind": kind, "market": market, "truth_r": truth, "promoted": promoted, "trades": trades, "failed": list(failed)}
+    return {
+        "kind": kind,
+        "market": market,
+        "truth_r": truth,
+        "truth_trades": trades,
+        "promoted": promoted,
+        "trades": trades,
+        "failed": list(failed),
+    }
 
 
 def test_the_page_counts_what_was_wrong():
