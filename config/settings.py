@@ -166,8 +166,13 @@ class GateSettings(Section):
     max_val_loss: float = Field(1.0, gt=0, le=1, description="validation loss over the loss of predicting zero must be below this")
     min_directional_rows: int = Field(200, ge=10, le=1_000_000, description="final rows on which the model must take a side")
     min_expectancy_r: float = Field(0.0, ge=-1, le=5, description="R per trade that the lower bound must exceed, after costs")
-    gate_confidence: float = Field(0.99, gt=0.5, lt=1, description="one-sided confidence of the gate's bounds")
-    gate_resamples: int = Field(2_000, ge=200, le=100_000, description="block-bootstrap resamples")
+    gate_alpha_month: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="chance, per slot and calendar month, that any worthless candidate is promoted; all its tries share it",
+    )
+    gate_resamples: int = Field(2_000, ge=200, le=100_000, description="block-bootstrap resamples of the comparison with the champion")
     min_compare_blocks: int = Field(30, ge=5, le=10_000, description="blocks needed to compare with the champion")
     min_new_rows: int = Field(100, ge=0, le=1_000_000, description="final rows that earlier tries of the slot have not seen")
     max_latency_ms: float = Field(20.0, gt=0, le=1_000, description="median time of one forecast")

@@ -1,12 +1,15 @@
 """A synthetic market: seeded M1 bars with a documented, tunable predictable part.
 
-Log price = noise + `edge` x (three mechanisms). At edge 0 the price is a martingale: whatever a
-model finds there is luck. The mechanisms, all visible in closed bars:
+Log price = noise + `edge` x (mechanisms). At edge 0 the price is a martingale: whatever a
+model finds there is luck. The mechanisms, all visible in closed bars; the first three are on unless
+others are asked for:
 
 - trend: a latent drift that fades with a half-life of TREND_HALF_LIFE bars;
 - reversion: a part of the price that is pulled back to zero with REVERSION_HALF_LIFE;
 - flow: now and then a bar moves on a surge of ticks, and price drifts on the same way for
-  FLOW_BARS bars. At edge 0 the surges are still there and mean nothing.
+  FLOW_BARS bars. At edge 0 the surges are still there and mean nothing;
+- hours: price goes on as it went over the last HOURS_BARS bars in the first and third quarter of
+  the New York day, and back in the other two. Neither the move nor the hour alone tells anything.
 
 Volatility has a daily shape and clusters. The market keeps the FX week: Sunday 17:00 to Friday
 17:00 New York. Highs and lows are the exact maximum and minimum laws of a Brownian bridge.
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -32,12 +36,18 @@ MINUTE_SIGMA = 8.5e-5
 TREND_HALF_LIFE, TREND_SHARE = 30.0, 0.3
 REVERSION_HALF_LIFE, REVERSION_SHARE = 10.0, 3.5
 FLOW_EVERY, FLOW_BARS, FLOW_DRIFT, FLOW_JUMP, FLOW_TICKS = 25, 12, 1.25, 1.5, 4.0
+HOURS_BARS, HOURS_SHARE = 20, 0.15
 """Shares and drifts are in units of the minute's noise."""
+
+MECHANISMS = ("trend", "reversion", "flow")
+"""What makes the default market predictable; `hours` is the fourth that there is."""
 
 _NEW_YORK = BrokerTime("America/New_York")
 
 
-def synthetic_bars(spec: SymbolSpec, *, start: datetime, count: int, seed: int, edge: float, price: float) -> Bars:
+def synthetic_bars(
+    spec: SymbolSpec, *, start: datetime, count: int, seed: int, edge: float, price: float, mechanisms: Sequence[str] = MECHANISMS
+) -> Bars:
     """M1 bars of one symbol.
 
     Args:
@@ -47,13 +57,21 @@ def synthetic_bars(spec: SymbolSpec, *, start: datetime, count: int, seed: int, 
         seed: equal seeds give equal bars for a symbol, and unrelated ones for two symbols.
         edge: strength of the predictable part; 0 = a martingale, 1 = as documented.
         price: opening price.
+        mechanisms: what the predictable part is made of.
     """
     times = _market_minutes(int(start.timestamp()), count)
-    return synthetic_bars_at(spec, times, seed=seed, edge=edge, price=price)
+    return synthetic_bars_at(spec, times, seed=seed, edge=edge, price=price, mechanisms=mechanisms)
 
 
 def synthetic_bars_at(
-    spec: SymbolSpec, times: IntArray, *, seed: int, edge: float, price: float, timeframe: Timeframe = Timeframe.M1
+    spec: SymbolSpec,
+    times: IntArray,
+    *,
+    seed: int,
+    edge: float,
+    price: float,
+    timeframe: Timeframe = Timeframe.M1,
+    mechanisms: Sequence[str] = MECHANISMS,
 ) -> Bars:
     """Bars of one symbol that open at the times given.
 
@@ -64,13 +82,15 @@ def synthetic_bars_at(
         edge: strength of the predictable part, whose half-lives are in bars.
         price: opening price.
         timeframe: length of the bars; volatility and volume grow with it.
+        mechanisms: what the predictable part is made of; the same seed has the same noise with any of them.
     """
     count = len(times)
     rng = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())]))
     sigma = MINUTE_SIGMA * _growth(timeframe) * _day_shape(times) * _clusters(rng, count)
     flow = _flow_events(rng, count)
     noise = rng.standard_normal(count) + FLOW_JUMP * flow
-    returns = sigma * (noise + edge * _predictable(rng, count, flow))
+    parts = _latent(rng, count, flow) | {"hours": _by_hour(times, noise)}
+    returns = sigma * (noise + edge * sum(parts[name] for name in mechanisms))
     return _bars(spec, times, returns, sigma, flow, price, rng, timeframe)
 
 
@@ -117,13 +137,20 @@ def _flow_events(rng: np.random.Generator, count: int) -> FloatArray:
     return np.where(rng.random(count) < 1.0 / FLOW_EVERY, rng.choice([-1.0, 1.0], count), 0.0)
 
 
-def _predictable(rng: np.random.Generator, count: int, flow: FloatArray) -> FloatArray:
-    """Expected return of each bar, in units of its noise."""
+def _latent(rng: np.random.Generator, count: int, flow: FloatArray) -> dict[str, FloatArray]:
+    """Expected return of each bar, in units of its noise, by mechanism."""
     trend = TREND_SHARE * _autoregression(rng.standard_normal(count), TREND_HALF_LIFE)
     stretch = REVERSION_SHARE * _autoregression(rng.standard_normal(count), REVERSION_HALF_LIFE)
     kernel = np.r_[0.0, np.full(FLOW_BARS, FLOW_DRIFT)]
     drift = lfilter(kernel, [1.0], flow)
-    return np.asarray(trend + np.diff(stretch, prepend=stretch[0]) + drift)
+    return {"trend": trend, "reversion": np.diff(stretch, prepend=stretch[0]), "flow": np.asarray(drift)}
+
+
+def _by_hour(times: IntArray, noise: FloatArray) -> FloatArray:
+    """What goes on in one quarter of the day and turns back in the next, in units of the noise."""
+    quarter = (_NEW_YORK.to_server(times) % 86_400) // 21_600
+    moved = lfilter(np.r_[0.0, np.full(HOURS_BARS, 1.0 / np.sqrt(HOURS_BARS))], [1.0], noise)
+    return np.asarray(HOURS_SHARE * np.where(quarter % 2 == 0, 1.0, -1.0) * moved)
 
 
 def _bars(

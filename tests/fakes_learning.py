@@ -21,6 +21,7 @@ from market_data.clock import from_epoch
 from market_data.synthetic import synthetic_bars
 from strategy.compile_onnx import MODEL_FILES
 from strategy.features import schema_for
+from strategy.learning.budget import Purse
 from strategy.learning.bundles import inference_json
 from strategy.learning.dataset import Dataset, Labelling, build
 from strategy.learning.jobs import JobSpec, Workshop
@@ -185,6 +186,9 @@ def rows_of(
         r_long=long,
         r_short=-long,
         forward=long if forward is None else forward,
+        out_long=time + horizon,
+        out_short=time + horizon,
+        lot_r=np.full(n, 10.0),
     )
 
 
@@ -199,7 +203,7 @@ def forecasts_of_sides(side: IntArray, expected_r: FloatArray, p: float = 0.4) -
 SMALL: Mapping[str, Any] = {
     "training": {"tree_count": 20, "boost_rounds": 15, "tree_folds": 2, "tree_train_rows": 4_000},
     "lstm": {"lstm_seq_length": 10, "lstm_hidden": 4, "lstm_epochs": 1, "lstm_train_rows": 3_000, "lstm_device": "cpu"},
-    "gate": {"gate_resamples": 200, "min_directional_rows": 50, "gate_confidence": 0.9, "max_latency_ms": 1_000},
+    "gate": {"gate_resamples": 200, "min_directional_rows": 50, "gate_alpha_month": 0.4, "max_latency_ms": 1_000},
 }
 
 
@@ -248,3 +252,31 @@ def publish_model(registry: Registry, slot: str = "scalper", *, kind: str = "ran
         **changes,
     }
     return registry.publish(draft(slot, **said), files, accept).version
+
+
+# --- what tries have used up -------------------------------------------------------------------
+
+
+class MemoryState:
+    """The part of the shared state that a budget needs, without a file."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.versions: dict[str, int] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    def version(self, key: str) -> int:
+        return self.versions.get(key, 0)
+
+    def compare_and_set(self, key: str, expected_version: int, value: object) -> bool:
+        if self.version(key) != expected_version:
+            return False
+        self.values[key], self.versions[key] = value, expected_version + 1
+        return True
+
+
+def fresh_purse(slot: str = "scalper") -> Purse:
+    """The budget of a slot that has tried nothing yet."""
+    return Purse(MemoryState(), slot)

@@ -18,6 +18,7 @@ from config.errors import FitCancelled, InsufficientHistory, RetryError, Scalper
 from config.settings import TrainingSettings
 from market_data.clock import Clock, utc_text
 from strategy.decision import JobRun, ModelEvent
+from strategy.learning.budget import Purse
 from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
 from utils.checks import SKIPPED, Check
@@ -34,7 +35,7 @@ AGAIN = timedelta(minutes=5)
 class Trade(Protocol):
     """Trains one model."""
 
-    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult:
+    def run(self, spec: JobSpec, purse: Purse, cancel: threading.Event) -> JobResult:
         """One candidate, judged and, where it passed, published."""
         ...
 
@@ -64,6 +65,14 @@ class State(Protocol):
 
     def take(self, key: str, default: Any = None) -> Any:
         """Reads and removes a key in one step."""
+        ...
+
+    def version(self, key: str) -> int:
+        """A number that grows with every write of a key; 0 where there is none."""
+        ...
+
+    def compare_and_set(self, key: str, expected_version: int, value: object) -> bool:
+        """Stores a value if the key's version is still the expected one."""
         ...
 
 
@@ -278,11 +287,9 @@ class AutoTrainer:
         return JobRun(check.name, "", now, found.outcome, found.reason, now)
 
     def _train(self, spec: JobSpec) -> JobRun:
-        seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
-        result = self._workshop.run(spec, seen, self._cancel)
+        result = self._workshop.run(spec, Purse(self._state, spec.slot), self._cancel)
         if result.active:
             self._serve(spec.slot)
-        self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
         now = self._clock.now()
         version = result.manifest.version if result.manifest is not None else 0
         outcome = "rejected" if not version else "promoted" if result.active else "published"

@@ -29,7 +29,8 @@ class Dataset:
         symbol: shape (n,), index into `symbols`.
         time: shape (n,), UTC epoch seconds of the decided bar's open.
         end: shape (n,), UTC epoch seconds when the row's label is known.
-        kind, r_long, r_short, forward: shape (n,), as in Labels.
+        kind, r_long, r_short, forward, out_long, out_short: shape (n,), as in Labels.
+        lot_r: shape (n,), account currency that one R is worth at one lot.
     """
 
     schema: FeatureSchema
@@ -43,6 +44,9 @@ class Dataset:
     r_long: FloatArray
     r_short: FloatArray
     forward: FloatArray
+    out_long: IntArray
+    out_short: IntArray
+    lot_r: FloatArray
 
     def __len__(self) -> int:
         return len(self.row)
@@ -54,23 +58,18 @@ class Dataset:
 
     def take(self, rows: IntArray | NDArray[np.bool_]) -> Dataset:
         """The given rows, in order; `table` is shared."""
-        return replace(
-            self,
-            row=self.row[rows],
-            symbol=self.symbol[rows],
-            time=self.time[rows],
-            end=self.end[rows],
-            kind=self.kind[rows],
-            r_long=self.r_long[rows],
-            r_short=self.r_short[rows],
-            forward=self.forward[rows],
-        )
+        return replace(self, **{name: getattr(self, name)[rows] for name in ROW_FIELDS})
 
     def balance(self) -> FloatArray:
         """Sample weights, mean 1, that give every symbol the same total."""
         counts = np.bincount(self.symbol, minlength=len(self.symbols))
         present = np.count_nonzero(counts)
         return np.asarray(len(self) / (present * counts[self.symbol]), dtype=np.float64)
+
+
+LABEL_FIELDS = ("end", "kind", "r_long", "r_short", "forward", "out_long", "out_short", "lot_r")
+ROW_FIELDS = ("row", "symbol", "time", *LABEL_FIELDS)
+"""Columns of a Dataset that hold one value for each of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def build(histories: Mapping[str, Bars], costs: Mapping[str, Costs], schema: Fea
         join([part.row + offset for part, offset in zip(parts, offsets, strict=True)]),  # type: ignore[arg-type]  # int64 in, int64 out
         join([np.full(len(part), index, dtype=np.int64) for index, part in enumerate(parts)]),  # type: ignore[arg-type]  # as above
         time[order],
-        *(join([getattr(part, name) for part in parts]) for name in ("end", "kind", "r_long", "r_short", "forward")),  # type: ignore[arg-type]  # as above
+        **{name: join([getattr(part, name) for part in parts]) for name in LABEL_FIELDS},  # type: ignore[arg-type]  # as above
     )
 
 
@@ -127,19 +126,8 @@ def _symbol_rows(bars: Bars, costs: Costs, schema: FeatureSchema, how: Labelling
     if len(rows) == 0:
         raise InsufficientHistory(bars.symbol, len(bars), WARMUP + how.window + how.policy.horizon + 2)
     zeros = np.zeros(len(rows), dtype=np.int64)
-    return Dataset(
-        schema,
-        (bars.symbol,),
-        table,
-        rows,
-        zeros,
-        bars.time[rows],
-        labels.end[rows],
-        labels.kind[rows],
-        labels.r_long[rows],
-        labels.r_short[rows],
-        labels.forward[rows],
-    )
+    found = {name: getattr(labels, name)[rows] for name in LABEL_FIELDS if name != "lot_r"}
+    return Dataset(schema, (bars.symbol,), table, rows, zeros, bars.time[rows], **found, lot_r=labels.stop[rows] * costs.lot_value)
 
 
 def _open(bars: Bars, how: Labelling) -> NDArray[np.bool_]:

@@ -7,24 +7,28 @@ loss floor of the BiLSTM alone, which proves nothing about profit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import GateSettings
-from market_data.bars import FloatArray, IntArray
+from market_data.bars import FloatArray
 from strategy.ensemble import combine_many
-from strategy.learning.dataset import Dataset
+from strategy.learning.case import Case, Peer
+from strategy.learning.evidence import direction_gain, direction_skill, log_loss_gain, mean, recalls, tables, trade_figures
 from strategy.learning.recipes import Candidate, class_probabilities, side_result
-from strategy.learning.validation import blocks_of, log_loss_rows, lower_bound
+from strategy.learning.validation import lower_bound
 from strategy.predictor import Forecasts
 
 SEED = 20_260_101
 """Seed of every bootstrap: a verdict does not depend on the hour at which it was asked for."""
 
-MAX_CALIBRATION_GAP = 0.15
-"""Largest difference between a mean forecast probability and the frequency it stands for."""
+COMPARE_CONFIDENCE = 0.95
+"""One-sided confidence of the bound that is reported with the comparison; the mean decides."""
+
+MAX_CALIBRATION_GAP = 0.2
+"""Largest difference between a mean forecast probability and the frequency it stands for; volatility alone moves the flat share by 0.15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """The verdict on a candidate, as it is logged, journalled and stored in the manifest."""
+    """The verdict on a candidate, as it is logged, journalled and stored in the manifest.
+
+    Attributes:
+        metrics: one figure a name.
+        evidence: tables by symbol, by fold and by outcome, as JSON values.
+    """
 
     passed: bool
     profile: str
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
     metrics: Mapping[str, float]
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Plain JSON values."""
@@ -60,68 +70,6 @@ class GateReport:
     def summary(self) -> str:
         """One line: the verdict and, if it failed, why."""
         return f"passed the {self.profile} gate" if self.passed else "; ".join(self.reasons)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A serving model's forecasts on the candidate's final rows.
-
-    Attributes:
-        threshold: its operating threshold.
-        train_end: when the last label that taught it was known, epoch seconds.
-        recipe: hash of the recipe that made it.
-    """
-
-    forecasts: Forecasts
-    threshold: float
-    train_end: int
-    recipe: str
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything a rule may look at.
-
-    Attributes:
-        champion: the serving version of the candidate's own slot.
-        others: serving versions of the other slots, by slot.
-        unseen_from: end of the newest final window that an earlier try of the slot saw, epoch
-            seconds; 0 where there was none.
-        recipe: hash of the candidate's recipe.
-    """
-
-    slot: str
-    candidate: Candidate
-    settings: GateSettings
-    min_votes: int
-    champion: Peer | None
-    others: Mapping[str, Peer]
-    unseen_from: int
-    recipe: str
-
-    @property
-    def taken(self) -> NDArray[np.bool_]:
-        """Final rows on which the candidate takes a side."""
-        return self.candidate.forecasts.expected_r >= self.candidate.inference.threshold
-
-    @property
-    def final(self) -> Dataset:
-        """The final window."""
-        return self.candidate.final
-
-    @property
-    def result(self) -> FloatArray:
-        """Net R of the candidate's side on every final row."""
-        return side_result(self.final, self.candidate.forecasts.side)
-
-    @property
-    def block(self) -> IntArray:
-        """Bootstrap block of every final row."""
-        return blocks_of(self.final.time, self.candidate.block_seconds)
-
-    def bound(self, values: FloatArray, rows: NDArray[np.bool_]) -> float:
-        """Lower confidence bound of the mean of `values` over some final rows."""
-        return lower_bound(values[rows], self.block[rows], self.settings.gate_confidence, self.settings.gate_resamples, SEED)
 
 
 Rule = Callable[[Case], Finding]
@@ -152,7 +100,11 @@ def accuracy_floor(case: Case) -> Finding:
 
 def validation_loss(case: Case) -> Finding:
     """Held-out loss over the loss of the trivial forecast."""
-    ratio, most = case.candidate.val_loss_ratio, case.settings.max_val_loss
+    return _validation_loss(case.candidate, case.settings)
+
+
+def _validation_loss(candidate: Candidate, settings: GateSettings) -> Finding:
+    ratio, most = candidate.val_loss_ratio, settings.max_val_loss
     return _verdict("validation loss", ratio < most, f"validation loss {ratio:.4f} of the trivial one, must be below {most:.4f}")
 
 
@@ -163,25 +115,53 @@ def beats_zero_return(case: Case) -> Finding:
 
 
 def beats_priors(case: Case) -> Finding:
-    """Log-loss is below that of the class shares of the rows that taught."""
-    gain = float(_log_loss_gain(case).mean())
-    return _verdict("log-loss", gain > 0, f"log-loss {gain:+.4f} nats a row better than class priors, must be above 0")
+    """On rows that reached a target, the log-loss of its side is below that of the shares of the rows that taught.
+
+    The flat outcome is left out: its share follows volatility, which a model of pure noise forecasts well, and a
+    good one may have learned in another week.
+    """
+    gain = _direction_gain(case)
+    return _verdict("log-loss", gain > 0, f"log-loss of the side {gain:+.4f} nats a row better than class priors, must be above 0")
 
 
 def expectancy(case: Case) -> Finding:
-    """Net R per directional row: the lower bound is above the minimum."""
-    bound, least = case.bound(case.result, case.taken), case.settings.min_expectancy_r
-    mean = _mean(case.result[case.taken])
-    sure = f"{100 * case.settings.gate_confidence:g} % lower bound {bound:+.3f} R"
-    return _verdict("expectancy", bound > least, f"net {mean:+.3f} R a trade, {sure}, must exceed {least:+.3f} R")
+    """Net R per directional row: the lower bound, at the level that the budget grants, is above the minimum."""
+    found, alpha, least = case.expectancy, case.grant.alpha, case.settings.min_expectancy_r
+    if alpha <= 0.0:
+        return _verdict("expectancy", False, f"net {found.value:+.3f} R a trade, not tested: nothing of the budget was spent on it")
+    bound = found.lower(alpha)
+    sure = f"lower bound at level {alpha:.2g} {bound:+.3f} R"
+    return _verdict("expectancy", bound > least, f"net {found.value:+.3f} R a trade, {sure}, must exceed {least:+.3f} R")
+
+
+def trade_expectancy(case: Case) -> Finding:
+    """Net R of the trades that would have been made, one position at a time."""
+    figures, least = trade_figures(case.final, case.side), case.settings.min_expectancy_r
+    net, count = figures["trade_expectancy_r"], int(figures["trades"])
+    return _verdict("trades", net > least, f"net {net:+.3f} R over {count} trades one at a time, must exceed {least:+.3f} R")
 
 
 def recipe_expectancy(case: Case) -> Finding:
     """The recipe made money on the held rows as well, which models of other fits judged."""
-    held = case.candidate.held
-    taken = case.candidate.held_forecasts.expected_r >= case.candidate.inference.threshold
-    mean, least = _mean(side_result(held, case.candidate.held_forecasts.side)[taken]), case.settings.min_expectancy_r
-    return _verdict("recipe", mean > least, f"net {mean:+.3f} R on {int(taken.sum())} held rows, must exceed {least:+.3f} R")
+    return _recipe_expectancy(case.candidate, case.settings)
+
+
+def _recipe_expectancy(candidate: Candidate, settings: GateSettings) -> Finding:
+    held, least = candidate.held, settings.min_expectancy_r
+    taken = candidate.held_forecasts.expected_r >= candidate.inference.threshold
+    net = mean(side_result(held, candidate.held_forecasts.side)[taken])
+    return _verdict("recipe", net > least, f"net {net:+.3f} R on {int(taken.sum())} held rows, must exceed {least:+.3f} R")
+
+
+def worth_testing(candidate: Candidate, settings: GateSettings) -> bool:
+    """Whether the candidate's older rows speak for it; if not, no budget is spent on looking at the newest.
+
+    This reads nothing of the final window: the level of the test must not depend on its outcome.
+    """
+    found = [_recipe_expectancy(candidate, settings)]
+    if candidate.kind == "lstm":
+        found.append(_validation_loss(candidate, settings))
+    return all(finding.passed for finding in found)
 
 
 def calibrated(case: Case) -> Finding:
@@ -191,9 +171,8 @@ def calibrated(case: Case) -> Finding:
 
 
 def new_evidence(case: Case) -> Finding:
-    """Enough final rows that no earlier try of the slot was judged by."""
-    unseen = int((case.final.time > case.unseen_from).sum())
-    least = case.settings.min_new_rows
+    """Enough final rows that no tested try of the slot was judged by."""
+    unseen, least = case.grant.unseen, case.settings.min_new_rows
     return _verdict("new evidence", unseen >= least, f"{unseen} final rows no earlier try has seen, {least} needed")
 
 
@@ -201,14 +180,16 @@ def beats_champion(case: Case) -> Finding:
     """On rows that taught neither model, the candidate makes at least what the champion makes."""
     if case.champion is None:
         return _verdict("champion", True, "no champion serves")
-    clean = case.final.time > max(case.candidate.train_end, case.champion.train_end) + case.candidate.block_seconds // 2
+    clean = _unseen(case, case.champion) & (case.final.time > case.candidate.train_end + case.candidate.block_seconds // 2)
     blocks = len(np.unique(case.block[clean]))
     if blocks < case.settings.min_compare_blocks:
         return _too_few_blocks(case, blocks)
     ours = np.where(case.taken, case.result, 0.0)[clean]
     theirs = _peer_result(case, case.champion)[clean]
     gain = float((ours - theirs).mean())
-    return _verdict("champion", gain >= 0, f"{gain:+.4f} R a row against the champion over {blocks} clean blocks, must not be below 0")
+    bound = lower_bound(ours - theirs, case.block[clean], COMPARE_CONFIDENCE, case.settings.gate_resamples, SEED)
+    figures = f"{gain:+.4f} R a row against the champion over {blocks} clean blocks, {COMPARE_CONFIDENCE:.0%} lower bound {bound:+.4f}"
+    return _verdict("champion", gain >= 0, f"{figures}, must not be below 0")
 
 
 def _too_few_blocks(case: Case, blocks: int) -> Finding:
@@ -218,14 +199,34 @@ def _too_few_blocks(case: Case, blocks: int) -> Finding:
 
 
 def in_ensemble(case: Case) -> Finding:
-    """The vote with the candidate in its slot makes money in the final window."""
-    voters = {name: (peer.forecasts, peer.threshold) for name, peer in case.others.items()}
-    voters[case.slot] = (case.candidate.forecasts, case.candidate.inference.threshold)
+    """The trades of the vote with the candidate in its slot make money in the final window.
+
+    Peers are silent on rows that taught them: what they know by heart would lend the vote a profit.
+    """
+    voters = {name: (_silenced(peer.forecasts, _unseen(case, peer)), peer.threshold) for name, peer in case.others.items()}
+    voters[case.slot] = (_admitted(case), case.candidate.inference.threshold)
     votes = {name: forecasts for name, (forecasts, _) in voters.items()}
-    side = combine_many(votes, {name: threshold for name, (_, threshold) in voters.items()}, min(case.min_votes, len(votes)))
-    mean = _mean(side_result(case.final, side)[side != 0])
-    least = case.settings.min_expectancy_r
-    return _verdict("ensemble", mean > least, f"net {mean:+.3f} R over {int((side != 0).sum())} rows by vote of {sorted(voters)}")
+    thresholds = {name: threshold for name, (_, threshold) in voters.items()}
+    side = np.where(case.open_rows, combine_many(votes, thresholds, min(case.filters.min_votes, len(votes))), 0)
+    figures, least = trade_figures(case.final, side), case.settings.min_expectancy_r
+    net, count = figures["trade_expectancy_r"], int(figures["trades"])
+    return _verdict("ensemble", net > least, f"net {net:+.3f} R over {count} trades by vote of {sorted(voters)}")
+
+
+def _admitted(case: Case) -> Forecasts:
+    """The candidate's forecasts, silent on the symbols for which it will not vote."""
+    names = passing_symbols(case)
+    admitted = np.isin(np.array(case.final.symbols), names)[case.final.symbol] if names else np.ones(len(case.final), dtype=np.bool_)
+    return _silenced(case.candidate.forecasts, admitted)
+
+
+def _unseen(case: Case, peer: Peer) -> NDArray[np.bool_]:
+    """Final rows that begin a label's length after the last label that taught a peer."""
+    return np.asarray(case.final.time > peer.train_end + case.candidate.block_seconds // 2)
+
+
+def _silenced(said: Forecasts, speaks: NDArray[np.bool_]) -> Forecasts:
+    return replace(said, expected_r=np.where(speaks, said.expected_r, -np.inf))
 
 
 LEAST_SYMBOL_ROWS = 30
@@ -246,7 +247,7 @@ def passing_symbols(case: Case) -> tuple[str, ...]:
 
 def _symbol_passes(case: Case, index: int) -> bool:
     rows = case.taken & (case.final.symbol == index)
-    return int(rows.sum()) >= LEAST_SYMBOL_ROWS and _mean(case.result[rows]) > case.settings.min_expectancy_r
+    return int(rows.sum()) >= LEAST_SYMBOL_ROWS and mean(case.result[rows]) > case.settings.min_expectancy_r
 
 
 def some_symbol(case: Case) -> Finding:
@@ -262,6 +263,7 @@ STRICT: tuple[Rule, ...] = (
     validation_loss,
     beats_priors,
     expectancy,
+    trade_expectancy,
     recipe_expectancy,
     calibrated,
     new_evidence,
@@ -293,42 +295,50 @@ def judge(case: Case) -> GateReport:
     """Applies every rule of the profile; none is skipped because another failed."""
     findings = tuple(rule(case) for rule in rules_for(case.settings.gate_profile, case.candidate.kind))
     reasons = tuple(f"{finding.rule}: {finding.detail}" for finding in findings if not finding.passed)
-    return GateReport(not reasons, case.settings.gate_profile, reasons, findings, metrics_of(case))
+    return GateReport(not reasons, case.settings.gate_profile, reasons, findings, metrics_of(case), tables(case.candidate, case.side))
 
 
 def metrics_of(case: Case) -> dict[str, float]:
     """The figures of the final window, for the manifest and the reports."""
-    taken, result = case.taken, case.result
+    taken, result, expected = case.taken, case.result, case.expectancy
     figures = {
         "final_rows": len(case.final),
         "directional_rows": int(taken.sum()),
         "accuracy": _accuracy(case),
-        "expectancy_r": _mean(result[taken]),
-        "expectancy_lower_r": case.bound(result, taken),
-        "win_rate": _mean((result[taken] > 0).astype(np.float64)),
+        "direction_skill": direction_skill(case.candidate),
+        "expectancy_r": expected.value,
+        "expectancy_lower_r": expected.lower(case.grant.alpha) if case.grant.alpha > 0 else float("nan"),
+        "expectancy_error_r": expected.error,
+        "p_value": expected.p_value(case.settings.min_expectancy_r),
+        "alpha": case.grant.alpha,
+        "win_rate": mean((result[taken] > 0).astype(np.float64)),
+        "direction_gain": _direction_gain(case),
         "log_loss_gain": float(_log_loss_gain(case).mean()),
         "val_loss_ratio": case.candidate.val_loss_ratio,
         "calibration_gap": _calibration_gap(case),
         "threshold_r": case.candidate.inference.threshold,
-        "max_drawdown_r": _drawdown(result[taken]),
+        **recalls(case.candidate),
+        **trade_figures(case.final, case.side),
     }
     if case.candidate.kind == "lstm":
         figures["zero_loss_ratio"] = _zero_ratio(case)
-    return {name: round(float(value), 6) for name, value in figures.items() if np.isfinite(value)}
+    return {name: round(float(value), 9 if name == "p_value" else 6) for name, value in figures.items() if np.isfinite(value)}
 
 
 def _accuracy(case: Case) -> float:
-    return _mean((np.sign(case.final.forward) == case.candidate.forecasts.side)[case.taken].astype(np.float64))
+    return mean((np.sign(case.final.forward) == case.candidate.forecasts.side)[case.taken].astype(np.float64))
 
 
 def _zero_ratio(case: Case) -> float:
     return float(((case.candidate.raw_final[:, 0] - case.final.forward) ** 2).mean() / (case.final.forward**2).mean())
 
 
+def _direction_gain(case: Case) -> float:
+    return mean(direction_gain(case.final, class_probabilities(case.candidate.forecasts), case.candidate.priors))
+
+
 def _log_loss_gain(case: Case) -> FloatArray:
-    kind = case.final.kind
-    priors = -np.log(np.clip(case.candidate.priors, 1e-9, 1.0))[kind]
-    return np.asarray(priors - log_loss_rows(class_probabilities(case.candidate.forecasts), kind))
+    return log_loss_gain(case.final, class_probabilities(case.candidate.forecasts), case.candidate.priors)
 
 
 def _calibration_gap(case: Case) -> float:
@@ -339,15 +349,3 @@ def _calibration_gap(case: Case) -> float:
 def _peer_result(case: Case, peer: Peer) -> FloatArray:
     result = side_result(case.final, peer.forecasts.side)
     return np.where(peer.forecasts.expected_r >= peer.threshold, result, 0.0)
-
-
-def _mean(values: FloatArray) -> float:
-    return float(values.mean()) if len(values) else float("-inf")
-
-
-def _drawdown(result: FloatArray) -> float:
-    """Deepest fall of the running sum from its peak, R; overlapping rows make it an upper bound."""
-    if len(result) == 0:
-        return 0.0
-    curve = np.cumsum(result)
-    return float((np.maximum.accumulate(np.maximum(curve, 0.0)) - curve).max())

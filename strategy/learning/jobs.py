@@ -32,9 +32,11 @@ from strategy.compile_onnx import compile_onnx
 from strategy.features import WARMUP, schema_for, sequence_schema
 from strategy.golden import golden_bytes
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
+from strategy.learning.budget import Grant, Purse
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
+from strategy.learning.case import Case, Peer, prepared
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, with_latency
+from strategy.learning.gate import GateReport, judge, passing_symbols, with_latency, worth_testing
 from strategy.learning.labels import Costs
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
@@ -120,12 +122,12 @@ class Workshop:
     now: Callable[[], datetime]
     publishing: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def run(self, spec: JobSpec, unseen_from: int, cancel: threading.Event) -> JobResult:
+    def run(self, spec: JobSpec, purse: Purse, cancel: threading.Event) -> JobResult:
         """Trains, judges and, if the gate passes it, publishes one candidate.
 
         Args:
             spec: which model.
-            unseen_from: newest row that an earlier try of this slot was judged by, epoch seconds.
+            purse: the slot's budget; what this try spends is written down before it is judged.
             cancel: set to stop; takes effect within a slice of a fit.
 
         Raises:
@@ -146,7 +148,7 @@ class Workshop:
         )
         files = self._files(candidate, recipe, data)
         draft = self._draft(spec, recipe, candidate, data)
-        case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, unseen_from)
+        case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, self._grant(candidate, purse))
         report, manifest = judge(case), None
         if report.passed:
             files = self._compiled(draft, files, cancel)
@@ -177,8 +179,9 @@ class Workshop:
     def costs(self, bars: Bars) -> Costs:
         """What trading these bars would have cost; the same figures as the simulated broker's."""
         instrument = self.instrument(bars.symbol)
-        commission = 2 * self.settings.risk.commission_per_lot / instrument.risk_per_lot(1.0)
-        return Costs(spread_of(bars, instrument.point) * instrument.point, commission, instrument.stops_level * instrument.point)
+        lot_value = instrument.risk_per_lot(1.0)
+        commission, spread = 2 * self.settings.risk.commission_per_lot / lot_value, spread_of(bars, instrument.point)
+        return Costs(spread * instrument.point, commission, instrument.stops_level * instrument.point, lot_value)
 
     def _common(self, symbols: tuple[str, ...]) -> Capabilities:
         known = Capabilities(volume=True, spread=True)
@@ -232,17 +235,23 @@ class Workshop:
         parts = [spec.kind, spec.symbols, schema.hash, self._policy.hash, sizes[spec.kind]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
-    def _case(self, candidate: Candidate, final: Dataset, draft: Draft, unseen_from: int) -> Case:
-        peers = self._peers(final)
-        return Case(
-            slot=draft.slot,
-            candidate=candidate,
-            settings=self.settings.gate,
-            min_votes=self.settings.filters.min_votes,
-            champion=peers.pop(draft.slot, None),
-            others=peers,
-            unseen_from=unseen_from,
+    def _grant(self, candidate: Candidate, purse: Purse) -> Grant:
+        """The level at which the candidate is tested; nothing is spent on one that cannot pass."""
+        gate, times = self.settings.gate, candidate.final.time
+        if gate.gate_profile == "threshold" or not worth_testing(candidate, gate):
+            return Grant(0.0, purse.unseen(times))
+        return purse.draw(times, gate.min_new_rows, gate.gate_alpha_month, self.now())
+
+    def _case(self, candidate: Candidate, final: Dataset, draft: Draft, grant: Grant) -> Case:
+        return prepared(
+            draft.slot,
+            candidate,
+            self.settings.gate,
+            self.settings.filters,
+            grant=grant,
             recipe=str(draft.inference["recipe"]),
+            bar_seconds=Timeframe[self.settings.symbols.timeframe].seconds,
+            peers=self._peers(final),
         )
 
     def _peers(self, final: Dataset) -> dict[str, Peer]:

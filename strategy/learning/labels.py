@@ -14,6 +14,7 @@ Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 3, ma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from market_data.bars import Bars, FloatArray, IntArray
 FLAT, LONG, SHORT = 0, 1, 2
 """Class codes, the order of every probability matrix."""
 
+NEVER = np.iinfo(np.int64).max
+Value = TypeVar("Value", np.float64, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -33,11 +37,13 @@ class Costs:
         spread: shape (n,), price units, of each bar.
         commission: of a round trip, price units per unit traded.
         least_stop: the broker's stops level, price units; it counts from the side of the quote at which the trade leaves.
+        lot_value: account currency that one lot makes or loses per price unit.
     """
 
     spread: FloatArray
     commission: float
     least_stop: float
+    lot_value: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Labels:
         forward: return from the next open over the horizon, in ATR of row i.
         end: UTC epoch seconds when the last of these is known.
         known: whether the future that the label needs exists and the entry is not late.
+        stop: distance of the stop, price units: what one R is.
+        out_long, out_short: UTC epoch seconds, open of the bar in which that side's trade has ended.
     """
 
     kind: IntArray
@@ -58,6 +66,9 @@ class Labels:
     forward: FloatArray
     end: IntArray
     known: NDArray[np.bool_]
+    stop: FloatArray
+    out_long: IntArray
+    out_short: IntArray
 
 
 def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_entry_age: float) -> Labels:
@@ -87,8 +98,18 @@ def label(bars: Bars, atr: FloatArray, costs: Costs, policy: ExitPolicy, max_ent
     # Both targets in one bar (they are nearer than the stops) tell nothing of which came first: flat.
     first = np.where(long_hit, long_at, horizon + 1) - np.where(short_hit, short_at, horizon + 1)
     kind = np.where(first < 0, LONG, np.where(first > 0, SHORT, FLAT))
-    return _spread_out(
-        count, rows, kind, (long_move - costs.commission) / stop, (short_move - costs.commission) / stop, forward, bars, horizon
+    known = np.zeros(count, dtype=np.bool_)
+    known[rows] = True
+    return Labels(
+        kind=_place(count, rows, kind, FLAT),
+        r_long=_place(count, rows, (long_move - costs.commission) / stop, np.nan),
+        r_short=_place(count, rows, (short_move - costs.commission) / stop, np.nan),
+        forward=_place(count, rows, forward, np.nan),
+        end=_place(count, rows, bars.time[rows + horizon + 1], NEVER),
+        known=known,
+        stop=_place(count, rows, stop, np.nan),
+        out_long=_place(count, rows, bars.time[rows + long_at], NEVER),
+        out_short=_place(count, rows, bars.time[rows + short_at], NEVER),
     )
 
 
@@ -169,19 +190,7 @@ def _first_touch(
     return (move if tending is None else tending.blended(taken, move)), hit, at
 
 
-def _spread_out(
-    count: int, rows: IntArray, kind: IntArray, r_long: FloatArray, r_short: FloatArray, forward: FloatArray, bars: Bars, horizon: int
-) -> Labels:
-    known = np.zeros(count, dtype=np.bool_)
-    known[rows] = True
-    end = np.full(count, np.iinfo(np.int64).max, dtype=np.int64)
-    end[rows] = bars.time[rows + horizon + 1]
-    kinds = np.zeros(count, dtype=np.int64)
-    kinds[rows] = kind
-    return Labels(kinds, _place(count, rows, r_long), _place(count, rows, r_short), _place(count, rows, forward), end, known)
-
-
-def _place(count: int, rows: IntArray, values: FloatArray) -> FloatArray:
-    column = np.full(count, np.nan)
+def _place(count: int, rows: IntArray, values: NDArray[Value], empty: float) -> NDArray[Value]:
+    column = np.full(count, empty, dtype=values.dtype)
     column[rows] = values
     return column

@@ -192,6 +192,14 @@ def _payoff(data: Dataset) -> Payoff:
 
 Layer = tuple[tuple[tuple[float, ...], ...], tuple[float, float, float]]
 
+IDENTITY: Layer = (((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0))
+"""The layer that leaves log-probabilities as they are."""
+
+
+def is_identity(inference: Inference) -> bool:
+    """Whether the scores are served as they are, because calibration did not help."""
+    return (inference.weights, inference.bias) == IDENTITY
+
 
 def _calibration(scores: FloatArray, held: Dataset) -> Layer:
     """Multinomial logistic layer over the raw scores.
@@ -200,12 +208,11 @@ def _calibration(scores: FloatArray, held: Dataset) -> Layer:
     fitted on the older 60 % of the held rows, it lowers the log-loss of the newer 40 %. Two
     scores are a predicted return, which becomes probabilities through the layer alone.
     """
-    identity: Layer = (((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0))
     if scores.shape[1] == 3:
         cut = int(len(held) * 0.6)
         trial = _logistic(scores[:cut], held.kind[:cut])
-        if trial is None or _loss(trial, scores[cut:], held.kind[cut:]) >= _loss(identity, scores[cut:], held.kind[cut:]):
-            return identity
+        if trial is None or _loss(trial, scores[cut:], held.kind[cut:]) >= _loss(IDENTITY, scores[cut:], held.kind[cut:]):
+            return IDENTITY
     return _logistic(scores, held.kind) or identity_of_priors(held.kind, scores.shape[1])
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from execution.exits import ExitPolicy
 from market_data.bars import Bars, Timeframe
-from strategy.learning.labels import FLAT, LONG, SHORT, Costs, label
+from strategy.learning.labels import FLAT, LONG, NEVER, SHORT, Costs, label
 
 MONDAY = 1_704_708_000
 MAX_AGE = 2.0
@@ -87,7 +87,7 @@ def _over(move, part, policy):
 
 
 def _reference(bars, atr, costs, policy, row):
-    """kind, r_long, r_short, forward of one row; None where it is unknown."""
+    """kind, r_long, r_short, forward, stop, out_long, out_short of one row; None where it is unknown."""
     last = row + policy.horizon + 1
     if last >= len(bars) or not atr[row] > 0 or bars.time[row + 1] - bars.time[row] > MAX_AGE * 60:
         return None
@@ -101,7 +101,8 @@ def _reference(bars, atr, costs, policy, row):
     elif short_won and not (long_won and long_at <= short_at):
         kind = SHORT
     forward = (bars.open[last] - bars.open[row + 1]) / atr[row]
-    return kind, (long - costs.commission) / stop, (short - costs.commission) / stop, forward
+    out = (int(bars.time[row + long_at]), int(bars.time[row + short_at]))
+    return kind, (long - costs.commission) / stop, (short - costs.commission) / stop, forward, stop, *out
 
 
 @settings(max_examples=250, deadline=None)
@@ -112,11 +113,14 @@ def test_labels_equal_a_walk_bar_by_bar(case):
     for row in range(len(bars)):
         wanted = _reference(bars, atr, costs, policy, row)
         assert found.known[row] == (wanted is not None)
-        got = (int(found.kind[row]), found.r_long[row], found.r_short[row], found.forward[row])
+        got = (int(found.kind[row]), found.r_long[row], found.r_short[row], found.forward[row], found.stop[row])
+        out = (found.out_long[row], found.out_short[row])
         if wanted is None:
             assert got[0] == FLAT
             assert np.isnan(got[1:]).all()
+            assert out == (NEVER, NEVER)
         else:
+            got = (*got, *out)
             assert got == pytest.approx(wanted, abs=1e-12)
             assert found.end[row] == bars.time[row + policy.horizon + 1]
 

@@ -11,7 +11,7 @@ from execution.simulated import default_spec
 from market_data.clock import BrokerTime
 from market_data.quality import findings
 from market_data.synthetic import synthetic_bars
-from tests.fakes_learning import market
+from tests.fakes_learning import START, market
 
 COUNT = 20_000
 
@@ -107,3 +107,33 @@ def test_the_edge_is_the_only_difference(martingale, predictable):
 
 def test_the_quality_checks_find_nothing_wrong(martingale):
     assert [finding for finding in findings(martingale) if finding.kind != "spike"] == []
+
+
+# --- mechanisms -------------------------------------------------------------------------------
+
+
+def _closes(count=40_000, edge=1.0, **options):
+    return synthetic_bars(default_spec("EURUSD"), start=START, count=count, seed=5, edge=edge, price=1.1, **options).close
+
+
+def test_the_default_market_is_that_of_its_three_mechanisms():
+    np.testing.assert_array_equal(_closes(3_000), _closes(3_000, mechanisms=("trend", "reversion", "flow")))
+    np.testing.assert_array_equal(_closes(3_000, edge=0.0), _closes(3_000, edge=0.0, mechanisms=("hours",)))
+    one_each = {name: _closes(3_000, mechanisms=(name,)).tobytes() for name in ("trend", "reversion", "flow", "hours")}
+    assert len(set(one_each.values())) == 4
+
+
+def test_the_hour_alone_and_the_move_alone_tell_nothing_and_both_together_do():
+    bars = synthetic_bars(default_spec("EURUSD"), start=START, count=60_000, seed=5, edge=1.0, price=1.1, mechanisms=("hours",))
+    close = np.log(bars.close)
+    moved, comes = close[20:-15] - close[:-35], close[35:] - close[20:-15]
+    goes_on = BrokerTime("America/New_York").to_server(bars.time[20:-15]) % 86_400 // 21_600 % 2 == 0
+    sign = np.where(goes_on, 1.0, -1.0)
+
+    def correlation(values):
+        return float(np.corrcoef(values, comes)[0, 1])
+
+    together = correlation(sign * moved)
+    assert together > 0.2
+    assert abs(correlation(moved)) < together / 4
+    assert abs(correlation(sign)) < together / 4

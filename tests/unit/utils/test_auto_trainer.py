@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from scipy.stats import binom
 
@@ -39,6 +40,13 @@ class Store(dict):
     def take(self, key, default=None):
         return self.pop(key, default)
 
+    def version(self, key):
+        return int(key in self)
+
+    def compare_and_set(self, key, expected_version, value):
+        self[key] = value
+        return True
+
 
 class Workshop:
     """Makes what it is told to; `entered` is set while a job runs that waits for its cancel."""
@@ -49,8 +57,8 @@ class Workshop:
         self.runs = []
         self.entered, self.go_on = Event(), Event()
 
-    def run(self, spec, unseen_from, cancel):
-        self.runs.append((spec.slot, unseen_from))
+    def run(self, spec, purse, cancel):
+        self.runs.append((spec.slot, purse))
         answer = self.answers.get(spec.slot, 0)
         if isinstance(answer, Exception):
             raise answer
@@ -215,12 +223,16 @@ class TestSchedule:
         assert {run.trigger for run in bench.chronicle.runs} == {"manual"}
         assert "control.retrain" not in bench.store
 
-    def test_the_newest_judged_row_is_remembered_over_restarts(self):
+    def test_the_budget_of_a_slot_is_remembered_over_restarts(self):
+        now, times = START, np.arange(0, 60_000, 60)
         with Bench(jobs=(FOREST,)) as first:
             first.tick()
         with Bench(jobs=(FOREST,), store=first.store, start=START + HOUR) as second:
             second.tick()
-        assert (first.workshop.runs, second.workshop.runs) == ([("scalper", 0)], [("scalper", 1_000)])
+        (slot, purse), (_, again) = first.workshop.runs[0], second.workshop.runs[0]
+        assert slot == "scalper"
+        assert purse.draw(times, 100, 0.05, now).alpha > 0.0
+        assert again.draw(times, 100, 0.05, now).alpha == 0.0
 
 
 class TestOutcomes:

@@ -136,6 +136,18 @@ def test_taking_rows_keeps_columns_together(data):
         np.testing.assert_array_equal(getattr(part, field), getattr(data, field)[[5, 6, 900]])
 
 
+def test_an_r_is_worth_what_a_lot_loses_at_its_stop(histories):
+    """A stop of 5 points of 0.00001 at 100,000 a lot is 5 of the account's currency."""
+    bars = histories["EURUSD"]
+    costs = replace(costs_of(bars), lot_value=100_000.0)
+    how = Labelling(POLICY, 2.0, (), 1)
+    rows = build({"EURUSD": bars}, {"EURUSD": costs}, schema_for(ALL), how, len(bars))
+    stops = label(bars, atr(bars), costs, POLICY, 2.0).stop
+    at = np.searchsorted(bars.time, rows.time)
+    np.testing.assert_allclose(rows.lot_r, 100_000.0 * stops[at])
+    assert 20.0 < np.median(rows.lot_r) < 200.0
+
+
 def test_too_few_bars_are_named():
     bars = market(WARMUP + 10)
     with pytest.raises(InsufficientHistory, match="EURUSD: 170 closed bars"):

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from config.settings import GateSettings
+from config.settings import FilterSettings, GateSettings
 from strategy.learning import gate
-from strategy.learning.gate import STRICT, Case, Peer, judge, passing_symbols, rules_for, with_latency
+from strategy.learning.budget import Grant
+from strategy.learning.case import Peer, prepared
+from strategy.learning.gate import STRICT, judge, passing_symbols, rules_for, with_latency, worth_testing
 from strategy.learning.labels import FLAT, LONG, SHORT
 from strategy.learning.recipes import Candidate
 from strategy.predictor import Forecasts
@@ -18,6 +20,7 @@ from tests.fakes_learning import IDENTITY, rows_of
 
 START, N, HORIZON = 1_704_700_000, 4_000, 960
 SETTINGS = GateSettings(gate_resamples=200)
+GRANT = Grant(0.01, N)
 
 
 def window(n=N, seed=1, start=START):
@@ -63,7 +66,12 @@ def candidate(data=None, said=None, **changes):
 
 
 def case(made=None, **changes):
-    base = Case("scalper", made or candidate(), SETTINGS, 1, None, {}, 0, "recipe")
+    """A case with a full grant; `champion`, `others` and any field of it may be given."""
+    champion, others = changes.pop("champion", None), changes.pop("others", {})
+    filters = FilterSettings(min_votes=changes.pop("min_votes", 1), **changes.pop("filters", {}))
+    peers = {**others, **({} if champion is None else {"scalper": champion})}
+    made = made or candidate()
+    base = prepared("scalper", made, SETTINGS, filters, grant=GRANT, recipe="recipe", bar_seconds=60, peers=peers)
     return replace(base, **changes)
 
 
@@ -92,7 +100,7 @@ def test_every_rule_is_judged_although_one_has_failed():
     report = judge(case(candidate(said=forecasts(window(), right=0.4))))
     assert not report.passed
     assert len(report.findings) == len(rules_for("strict", "random_forest"))
-    assert len(report.reasons) == 3
+    assert len(report.reasons) == 4
     assert report.summary == "; ".join(report.reasons)
 
 
@@ -102,27 +110,27 @@ def _constant(data):
 
 def _overconfident(data):
     right = forecasts(data)
-    return replace(right, p_long=np.where(right.side > 0, 0.9, 0.05), p_short=np.where(right.side > 0, 0.05, 0.9))
+    return replace(right, p_long=np.where(right.side > 0, 0.98, 0.01), p_short=np.where(right.side > 0, 0.01, 0.98))
 
 
 FAILURES = {
     "finite": (lambda d: candidate(d, _constant(d)), {}, "forecasts span 0.0000 R"),
     "directional rows": (lambda d: candidate(d, inference=replace(IDENTITY, threshold=0.24)), {}, "of 4000 final rows, 200 needed"),
     "accuracy": (lambda d: candidate(d, forecasts(d, right=0.45)), {}, "floor 0.500 (-0.0"),
-    "log-loss": (lambda d: candidate(d, _overconfident(d)), {}, "nats a row better than class priors, must be above 0"),
-    "expectancy": (lambda d: candidate(d, forecasts(d, right=0.55)), {}, "99 % lower bound -0.0"),
+    "log-loss": (lambda d: candidate(d, _overconfident(d)), {}, "log-loss of the side -0.2"),
+    "expectancy": (lambda d: candidate(d, forecasts(d, right=0.55)), {}, "lower bound at level 0.01 -0.0"),
     "recipe": (
         lambda d: candidate(d, held_forecasts=forecasts(window(seed=9, start=START - 90 * N), right=0.5)),
         {},
         "held rows, must exceed +0.000 R",
     ),
     "calibration": (lambda d: candidate(d, _overconfident(d)), {}, "largest gap 0."),
-    "new evidence": (lambda d: candidate(d), {"unseen_from": START + 60 * (N - 100)}, "99 final rows no earlier try has seen, 100 needed"),
+    "new evidence": (lambda d: candidate(d), {"grant": Grant(0.0, 99)}, "99 final rows no earlier try has seen, 100 needed"),
     "champion": (lambda d: candidate(d), {"champion": peer(forecasts(window(), right=0.95))}, "R a row against the champion over"),
     "ensemble": (
         lambda d: candidate(d),
         {"others": {"xgboost": peer(forecasts(window(), right=0.0)), "lstm_EURUSD": peer(forecasts(window(), right=0.0))}},
-        "rows by vote of ['lstm_EURUSD', 'scalper', 'xgboost']",
+        "trades by vote of ['lstm_EURUSD', 'scalper', 'xgboost']",
     ),
     "symbols": (
         lambda d: candidate(replace(d, symbols=("EURUSD", "GBPUSD"), symbol=np.arange(N) % 2), forecasts(d, right=0.4)),
@@ -141,6 +149,25 @@ def test_each_rule_fails_with_its_name_and_by_how_much(rule):
     assert not found.passed
     assert text in found.detail
     assert f"{rule}: {found.detail}" in report.reasons
+
+
+def test_to_know_when_nothing_happens_is_no_knowledge_of_the_side():
+    """Flat or not is forecast perfectly, the side by a coin: the log-loss of all classes is fine, that of the side is not."""
+    data = window()
+    coin = forecasts(data, right=0.5)
+    sure = np.where(data.kind == FLAT, 0.01, 0.45)
+    knows = replace(coin, p_long=sure * np.where(coin.side > 0, 1.1, 0.9), p_short=sure * np.where(coin.side > 0, 0.9, 1.1))
+    report = judge(case(candidate(data, knows)))
+    assert report.metrics["log_loss_gain"] > 0.3
+    assert not verdict(report, "log-loss").passed
+
+
+def test_a_flat_share_that_has_drifted_is_no_error_of_the_side():
+    data = window()
+    right = forecasts(data)
+    drifted = replace(right, p_long=1.5 * right.p_long, p_short=1.5 * right.p_short)
+    assert verdict(judge(case(candidate(data, drifted))), "log-loss").passed
+    assert judge(case(candidate(data, drifted))).passed
 
 
 def test_the_validation_loss_is_asked_of_the_lstm_alone():
@@ -202,7 +229,7 @@ def test_the_verdict_does_not_depend_on_when_it_is_asked_for():
 def test_the_threshold_profile_asks_only_its_own_rules():
     poor = candidate(said=forecasts(window(), right=0.52), val_loss_ratio=2.0)
     loose = SETTINGS.model_copy(update={"gate_profile": "threshold"})
-    report = judge(case(poor, settings=loose, unseen_from=2**40, champion=peer(forecasts(window(), right=1.0))))
+    report = judge(case(poor, settings=loose, grant=Grant(0.0, 0), champion=peer(forecasts(window(), right=1.0))))
     assert report.passed
     assert [finding.rule for finding in report.findings] == ["finite", "directional rows", "accuracy"]
     assert report.profile == "threshold"
@@ -265,16 +292,97 @@ def test_a_champion_that_stays_out_makes_nothing():
 # --- evidence ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seen", "passes"), [(0, True), (START + 60 * (N - 101), True), (START + 60 * (N - 100), False), (START + 60 * N, False)]
-)
-def test_the_same_rows_are_no_new_evidence(seen, passes):
-    assert verdict(judge(case(unseen_from=seen)), "new evidence").passed == passes
+@pytest.mark.parametrize(("unseen", "passes"), [(N, True), (100, True), (99, False), (0, False)])
+def test_the_same_rows_are_no_new_evidence(unseen, passes):
+    assert verdict(judge(case(grant=Grant(0.01, unseen))), "new evidence").passed == passes
+
+
+def test_a_try_that_was_granted_nothing_is_not_tested():
+    report = judge(case(grant=Grant(0.0, N)))
+    found = verdict(report, "expectancy")
+    assert (found.passed, "not tested" in found.detail) == (False, True)
+    assert report.metrics["alpha"] == 0.0
+    assert "expectancy_lower_r" not in report.metrics
+
+
+def test_the_smaller_the_level_the_lower_the_bound():
+    bounds = [judge(case(grant=Grant(alpha, N))).metrics["expectancy_lower_r"] for alpha in (0.05, 0.01, 1e-4, 1e-6)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert len(set(bounds)) == 4
+
+
+def test_only_what_the_older_rows_speak_for_is_worth_testing():
+    assert worth_testing(candidate(), SETTINGS)
+    poor = forecasts(window(seed=9, start=START - 90 * N), right=0.4)
+    assert not worth_testing(candidate(held_forecasts=poor), SETTINGS)
+    assert worth_testing(candidate(val_loss_ratio=1.2), SETTINGS)
+    assert not worth_testing(candidate(kind="lstm", val_loss_ratio=1.2), SETTINGS)
+
+
+def test_whether_it_is_worth_testing_does_not_hang_on_the_final_window():
+    """The level would else depend on the outcome that it is to judge."""
+    made = candidate()
+    ruined = replace(
+        made, final=replace(made.final, r_long=-made.final.r_long), forecasts=forecasts(window(), right=0.0), raw_final=-made.raw_final
+    )
+    assert worth_testing(made, SETTINGS) == worth_testing(ruined, SETTINGS)
+
+
+def test_rows_on_which_the_loop_would_not_enter_judge_nothing():
+    """All profit outside the session in which the settings allow entries."""
+    data = window()
+    hour = (data.time + 60) // 3600 % 24
+    inside = (hour >= 8) & (hour < 17)
+    lucky = replace(data, r_long=np.where(inside, -0.1, 1.0), r_short=np.where(inside, -0.1, 1.0))
+    made = candidate(lucky, forecasts(lucky))
+    assert judge(case(made)).metrics["expectancy_r"] > 0.3
+    report = judge(case(made, filters={"trading_sessions": ("UTC 08:00-17:00",)}))
+    assert report.metrics["expectancy_r"] == pytest.approx(-0.1)
+    assert not verdict(report, "expectancy").passed
+    assert not verdict(report, "ensemble").passed
+
+
+def test_trades_are_counted_one_at_a_time():
+    report = judge(case(filters={"blocked_hours": ()}))
+    assert report.metrics["trades"] == len(range(0, N, HORIZON // 60))
+    assert report.metrics["money_per_lot"] == pytest.approx(10.0 * report.metrics["trade_expectancy_r"], abs=1e-4)
+
+
+def test_a_profit_that_one_position_at_a_time_cannot_take_is_none():
+    """The first row of every stretch loses, the rows that it keeps out win."""
+    data = window()
+    first = np.arange(N) % (HORIZON // 60) == 0
+    planted = replace(data, r_long=np.where(first, -0.5, 1.0), r_short=np.where(first, -0.5, 1.0))
+    report = judge(case(candidate(planted, forecasts(planted)), filters={"blocked_hours": ()}))
+    assert verdict(report, "expectancy").passed
+    found = verdict(report, "trades")
+    assert (found.passed, found.detail) == (False, "net -0.500 R over 250 trades one at a time, must exceed +0.000 R")
+    assert not verdict(report, "ensemble").passed
+
+
+def test_the_evidence_has_its_tables():
+    report = judge(case())
+    assert set(report.evidence) == {"symbols", "folds", "calibration", "priors"}
+    assert report.evidence["symbols"]["EURUSD"]["rows"] == N
+    assert report.evidence["folds"][0]["rows"] == N
+    assert report.evidence["calibration"]["kept"] is False
+    assert {"recall_long", "recall_short", "direction_skill", "p_value"} <= set(report.metrics)
 
 
 def test_one_vote_too_few_in_the_ensemble_is_no_trade():
     report = judge(case(min_votes=2, others={"xgboost": peer(forecasts(window()), threshold=99.0)}))
-    assert verdict(report, "ensemble").detail.startswith("net -inf R over 0 rows")
+    assert verdict(report, "ensemble").detail.startswith("net -inf R over 0 trades")
+
+
+def test_a_peer_that_knows_the_final_window_by_heart_lends_it_no_profit():
+    """Where rows taught the peer it is silent; here they are the first half, and the candidate takes no side."""
+    data, silent = window(), candidate(inference=replace(IDENTITY, threshold=9.0))
+    half, said = N // 2, forecasts(window(), right=1.0)
+    memory = replace(said, expected_r=np.where(np.arange(N) < half, said.expected_r, -1.0))
+    taught = peer(memory, train_end=int(data.time[half]))
+    assert verdict(judge(case(silent, others={"xgboost": taught})), "ensemble").detail.startswith("net -inf R over 0 trades")
+    planted = peer(memory, train_end=START - 10_000)
+    assert verdict(judge(case(silent, others={"xgboost": planted})), "ensemble").passed
 
 
 def test_alone_in_the_ensemble_one_vote_is_enough():
@@ -303,6 +411,14 @@ def test_a_pooled_model_votes_for_the_symbols_that_speak_for_it():
     assert found.detail == "own evidence of EURUSD, USDJPY out of EURUSD, GBPUSD, USDJPY"
 
 
+def test_in_the_ensemble_it_is_silent_on_symbols_that_do_not_speak_for_it():
+    report = judge(case(_pooled((0.9, 0.0, 0.9))))
+    ensemble, alone = verdict(report, "ensemble").detail, verdict(report, "trades").detail
+    trades = [int(detail.split(" over ")[1].split()[0]) for detail in (ensemble, alone)]
+    assert 0 < trades[0] < trades[1]
+    assert float(ensemble.split()[1]) > float(alone.split()[1])
+
+
 def test_a_symbol_with_hardly_a_row_has_no_evidence():
     made = _pooled((0.9, 0.9, 0.9))
     few = (made.final.symbol == 1) & (np.arange(N) < N - 60)
@@ -327,7 +443,7 @@ def test_latency_is_the_last_word_and_its_figure_is_not_recorded():
     assert slow.reasons == ("latency: forecast slower than 20 ms",)
     assert verdict(quick, "latency").detail == "forecast within 20 ms"
     assert replace(slow, passed=True) == replace(with_latency(report, 1_000.0, 20.0), passed=True)
-    failed = with_latency(judge(case(unseen_from=2**40)), 3.0, 20.0)
+    failed = with_latency(judge(case(grant=Grant(0.0, 0))), 3.0, 20.0)
     assert not failed.passed
 
 

@@ -19,12 +19,27 @@ from strategy.active_models import ActiveModels
 from strategy.features import schema_for, sequence_schema
 from strategy.golden import check_golden
 from strategy.learning import jobs
+from strategy.learning.budget import START_SHARE, Purse
 from strategy.learning.bundles import load_bundle, recipe_of, train_end_of
 from strategy.learning.jobs import JobSpec, forecasts_on, project, specs_of
 from strategy.learning.serving import Change, ModelServer
 from strategy.lstm_predictor import LSTMPredictor
 from tests import fakes_models as fakes
-from tests.fakes_learning import ALL, BOOSTER, FOREST, LSTM, SetAfter, dataset, market, publish_model, small_settings, without, workshop
+from tests.fakes_learning import (
+    ALL,
+    BOOSTER,
+    FOREST,
+    LSTM,
+    MemoryState,
+    SetAfter,
+    dataset,
+    fresh_purse,
+    market,
+    publish_model,
+    small_settings,
+    without,
+    workshop,
+)
 
 NEVER = threading.Event()
 LOOSE = {"gate": {"gate_profile": "threshold", "min_accuracy": 0.0, "min_directional_rows": 10}}
@@ -39,7 +54,7 @@ def bars():
 def published(bars, tmp_path_factory):
     """A forest that its gate let through, compiled and all."""
     shop = workshop(tmp_path_factory.mktemp("models"), small_settings(**LOOSE), bars)
-    return shop, shop.run(FOREST, 0, NEVER)
+    return shop, shop.run(FOREST, fresh_purse(), NEVER)
 
 
 @pytest.fixture
@@ -102,19 +117,19 @@ def test_the_server_takes_it_over(published):
 
 def test_the_same_bars_and_seed_give_the_same_version(published, bars, tmp_path):
     first = published[1].manifest
-    again = workshop(tmp_path, small_settings(**LOOSE), bars).run(FOREST, 0, NEVER).manifest
+    again = workshop(tmp_path, small_settings(**LOOSE), bars).run(FOREST, fresh_purse(), NEVER).manifest
     assert hashes(again) == hashes(first)
     assert replace(again, signature="") == replace(first, signature="")
 
 
 def test_another_seed_gives_another(published, bars, tmp_path, quick):
     other = small_settings(**LOOSE, training={"train_seed": 43})
-    again = workshop(tmp_path, other, bars).run(FOREST, 0, NEVER).manifest
+    again = workshop(tmp_path, other, bars).run(FOREST, fresh_purse(), NEVER).manifest
     assert hashes(again)[".pkl"] != hashes(published[1].manifest)[".pkl"]
 
 
 def test_a_booster_is_the_same_twice_too(bars, tmp_path, quick):
-    first, again = (workshop(tmp_path / name, small_settings(**LOOSE), bars).run(BOOSTER, 0, NEVER).manifest for name in "ab")
+    first, again = (workshop(tmp_path / name, small_settings(**LOOSE), bars).run(BOOSTER, fresh_purse(), NEVER).manifest for name in "ab")
     assert hashes(first) == hashes(again)
     assert first.inference == again.inference
     assert ".onnx" not in first.files
@@ -122,7 +137,7 @@ def test_a_booster_is_the_same_twice_too(bars, tmp_path, quick):
 
 @pytest.mark.slow
 def test_an_lstm_is_the_same_twice_and_reads_the_sequence_columns(bars, tmp_path, quick):
-    first, again = (workshop(tmp_path / name, small_settings(**LOOSE), bars).run(LSTM, 0, NEVER) for name in "ab")
+    first, again = (workshop(tmp_path / name, small_settings(**LOOSE), bars).run(LSTM, fresh_purse(), NEVER) for name in "ab")
     assert first.report == again.report
     if first.manifest is None or again.manifest is None:
         pytest.fail(f"the gate refused: {first.report.summary}")
@@ -135,7 +150,7 @@ def test_an_lstm_is_the_same_twice_and_reads_the_sequence_columns(bars, tmp_path
 def test_a_pooled_model_learns_from_every_symbol(bars, tmp_path, quick):
     both = {**bars, "GBPUSD": market(2_600, edge=1.0, seed=3, symbol="GBPUSD")}
     spec = replace(FOREST, symbols=("EURUSD", "GBPUSD"))
-    result = workshop(tmp_path, small_settings(**LOOSE), both).run(spec, 0, NEVER)
+    result = workshop(tmp_path, small_settings(**LOOSE), both).run(spec, fresh_purse(), NEVER)
     assert result.manifest.symbols == ("EURUSD", "GBPUSD")
     assert result.rows > 2_000
 
@@ -143,7 +158,7 @@ def test_a_pooled_model_learns_from_every_symbol(bars, tmp_path, quick):
 def test_columns_that_one_symbol_lacks_are_left_out_for_all(bars, tmp_path, quick):
     both = {**bars, "GBPUSD": without(market(2_600, seed=3, symbol="GBPUSD"), "tick_volume")}
     spec = replace(FOREST, symbols=("EURUSD", "GBPUSD"))
-    result = workshop(tmp_path, small_settings(**LOOSE), both).run(spec, 0, NEVER)
+    result = workshop(tmp_path, small_settings(**LOOSE), both).run(spec, fresh_purse(), NEVER)
     assert result.manifest.features == schema_for(Capabilities(volume=False, spread=True)).names
 
 
@@ -161,7 +176,7 @@ def test_rows_outside_of_the_trading_sessions_teach_and_judge_nothing(bars, tmp_
 
 def test_noise_is_rejected_and_nothing_is_published(tmp_path, quick):
     shop = workshop(tmp_path, small_settings(), {"EURUSD": market(2_600, edge=0.0, seed=3)})
-    result = shop.run(FOREST, 0, NEVER)
+    result = shop.run(FOREST, fresh_purse(), NEVER)
     assert not result.report.passed
     assert result.manifest is None
     assert any(reason.startswith("expectancy: net ") for reason in result.report.reasons)
@@ -172,16 +187,43 @@ def test_noise_is_rejected_and_nothing_is_published(tmp_path, quick):
 def test_a_try_on_rows_that_were_judged_before_is_rejected(bars, tmp_path, quick):
     strict = small_settings(gate={"min_accuracy": 0.0})
     shop = workshop(tmp_path, strict, bars)
-    first = shop.run(FOREST, 0, NEVER)
-    again = shop.run(FOREST, first.final_end, NEVER)
+    purse = fresh_purse()
+    first, again = (shop.run(FOREST, purse, NEVER) for _ in range(2))
+    assert first.report.metrics["alpha"] == pytest.approx(0.4 * START_SHARE)
+    assert again.report.metrics["alpha"] == 0.0
     assert any(reason.startswith("new evidence: 0 final rows") for reason in again.report.reasons)
     assert again.manifest is None
+
+
+def test_what_a_try_spends_is_written_down_before_it_is_judged(bars, tmp_path, quick, monkeypatch):
+    """The planted fault is a crash in between: it gives nothing back."""
+    shop, state = workshop(tmp_path, small_settings(gate={"min_accuracy": 0.0}), bars), MemoryState()
+
+    def crash(case):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "judge", crash)
+    with pytest.raises(KeyboardInterrupt):
+        shop.run(FOREST, Purse(state, "scalper"), NEVER)
+    monkeypatch.undo()
+    spent = state.get("gate.budget.scalper")["spent"]
+    assert sum(spent.values()) == pytest.approx(0.4 * START_SHARE)
+    monkeypatch.setattr(jobs, "compile_onnx", lambda *args, **options: None)
+    assert shop.run(FOREST, Purse(state, "scalper"), NEVER).report.metrics["alpha"] == 0.0
+
+
+def test_a_candidate_that_its_older_rows_speak_against_spends_nothing(tmp_path, quick):
+    shop, state = workshop(tmp_path, small_settings(), {"EURUSD": market(2_600, edge=0.0, seed=3)}), MemoryState()
+    report = shop.run(FOREST, Purse(state, "scalper"), NEVER).report
+    assert not next(finding for finding in report.findings if finding.rule == "recipe").passed
+    assert report.metrics["alpha"] == 0.0
+    assert state.values == {}
 
 
 def test_too_slow_a_model_is_rejected_after_all(bars, tmp_path, quick):
     slow = {"gate": {**LOOSE["gate"], "max_latency_ms": 1e-6}}
     shop = workshop(tmp_path, small_settings(**slow), bars)
-    result = shop.run(FOREST, 0, NEVER)
+    result = shop.run(FOREST, fresh_purse(), NEVER)
     assert result.report.reasons == ("latency: forecast slower than 1e-06 ms",)
     assert result.manifest is None
     assert shop.registry.versions() == ()
@@ -191,7 +233,7 @@ def test_too_slow_a_model_is_rejected_after_all(bars, tmp_path, quick):
 def test_a_cancel_in_the_middle_publishes_nothing(bars, tmp_path, looks):
     shop = workshop(tmp_path, small_settings(**LOOSE), bars)
     with pytest.raises(FitCancelled):
-        shop.run(FOREST, 0, SetAfter(looks))
+        shop.run(FOREST, fresh_purse(), SetAfter(looks))
     assert shop.registry.versions() == ()
     assert shop.registry.state().slot("scalper").active is None
 
@@ -205,13 +247,13 @@ def test_a_cancel_while_compiling_publishes_nothing(bars, tmp_path, monkeypatch)
     monkeypatch.setattr(jobs, "compile_onnx", compiling)
     shop = workshop(tmp_path, small_settings(**LOOSE), bars)
     with pytest.raises(FitCancelled, match="before it published"):
-        shop.run(FOREST, 0, cancel)
+        shop.run(FOREST, fresh_purse(), cancel)
     assert shop.registry.versions() == ()
 
 
 def test_too_little_history_is_named(tmp_path):
     with pytest.raises(InsufficientHistory, match="EURUSD"):
-        workshop(tmp_path, small_settings(), {"EURUSD": market(900)}).run(FOREST, 0, NEVER)
+        workshop(tmp_path, small_settings(), {"EURUSD": market(900)}).run(FOREST, fresh_purse(), NEVER)
 
 
 # --- the company it is judged in --------------------------------------------------------------
@@ -221,10 +263,10 @@ def test_a_champion_and_its_peers_are_asked_on_the_same_rows(published, bars):
     """The version that serves is the champion; the parent is named; other slots are peers."""
     shop, first = published
     strict = small_settings(gate={"min_new_rows": 0})
-    result = replace(shop, settings=strict).run(FOREST, 0, NEVER)
+    result = replace(shop, settings=strict).run(FOREST, fresh_purse(), NEVER)
     champion = next(finding for finding in result.report.findings if finding.rule == "champion")
     assert "no champion serves" not in champion.detail
-    booster = replace(shop, settings=strict).run(BOOSTER, 0, NEVER)
+    booster = replace(shop, settings=strict).run(BOOSTER, fresh_purse(), NEVER)
     assert next(f for f in booster.report.findings if f.rule == "ensemble").detail.endswith("by vote of ['scalper', 'xgboost']")
     assert first.manifest.parent is None
 
@@ -235,7 +277,7 @@ def test_a_champion_that_cannot_be_loaded_does_not_keep_its_slot_from_training(b
     policy = ExitPolicy.from_settings(settings.exits)
     names = schema_for(ALL).names[:6]
     publish_model(shop.registry, broken=True, exit_hash=policy.hash, features=names)
-    result = shop.run(FOREST, 0, NEVER)
+    result = shop.run(FOREST, fresh_purse(), NEVER)
     assert result.manifest is not None
     assert result.manifest.version == 2
     assert result.manifest.parent == 1
@@ -244,7 +286,7 @@ def test_a_champion_that_cannot_be_loaded_does_not_keep_its_slot_from_training(b
 def test_a_model_of_another_exit_policy_is_no_peer(published, bars):
     shop, _ = published
     other = replace(shop, settings=small_settings(exits={"horizon_bars": 20}, gate={"min_new_rows": 0}))
-    result = other.run(FOREST, 0, NEVER)
+    result = other.run(FOREST, fresh_purse(), NEVER)
     assert next(f for f in result.report.findings if f.rule == "champion").detail == "no champion serves"
 
 

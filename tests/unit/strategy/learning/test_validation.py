@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from strategy.learning.validation import (
+    UNKNOWN,
     Split,
+    block_mean,
     blocks_of,
     bootstrap_means,
     final_split,
@@ -172,6 +175,85 @@ def test_blocks_of_different_sizes_are_weighed_by_their_rows():
     means = bootstrap_means(values, block, 1_000, 1)
     assert set(np.round(means, 9)) == {0.0, 0.1, 1.0}
     assert (np.diff(means) >= 0).all()
+
+
+# --- the studentised bound -------------------------------------------------------------------------
+
+
+def _results(rng, tries, kind, rows=1_200, memory=16):
+    """Results of overlapping trades, shape (tries, rows), and their true mean of 0."""
+    path = np.cumsum(rng.standard_normal((tries, rows + memory)), axis=1)
+    moved = (path[:, memory:] - path[:, :-memory]) / np.sqrt(memory)
+    low, high = {"plain": (-9.0, 9.0), "barriers": (-1.0, 1.0), "rare losses": (-2.0, 0.5)}[kind]
+    points = np.clip(norm.ppf((np.arange(100_000) + 0.5) / 100_000), low, high)
+    return np.clip(moved, low, high) - points.mean()
+
+
+def _taken(rng, tries, rows=1_200, share=0.4):
+    """Rows of a signal that lasts, shape (tries, rows)."""
+    path = np.cumsum(rng.standard_normal((tries, rows + 20)), axis=1)
+    signal = path[:, 20:] - path[:, :-20]
+    return signal >= np.quantile(signal, 1.0 - share, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["plain", "barriers", "rare losses"])
+def test_p_values_mean_what_they_say(kind):
+    """8,000 worthless tries: the shares below 5 %, 1 % and 0.1 % lie within three errors of these."""
+    rng, tries, block = np.random.default_rng(5), 8_000, np.arange(1_200) // 32
+    values, taken = _results(rng, tries, kind), _taken(rng, tries)
+    p = np.array([block_mean(row[rows], block[rows]).p_value(0.0) for row, rows in zip(values, taken, strict=True)])
+    for level, most in ((0.05, 1.15), (0.01, 1.35), (0.001, 2.1)):
+        assert (p < level).mean() <= most * level
+    assert (p < 0.05).mean() >= 0.6 * 0.05
+
+
+def test_a_plain_t_of_blocks_would_not_bear_rare_losses():
+    """The planted fault: neither neighbours nor skew are looked at."""
+    rng, tries, block = np.random.default_rng(5), 4_000, np.arange(1_200) // 32
+    values, taken = _results(rng, tries, "rare losses"), _taken(rng, tries)
+    wrong = 0
+    for row, rows in zip(values, taken, strict=True):
+        sums, counts = np.bincount(block[rows], weights=row[rows]), np.bincount(block[rows])
+        residual = sums - sums.sum() / counts.sum() * counts
+        wrong += sums.sum() / np.sqrt(residual @ residual) > norm.ppf(0.99)
+    assert wrong / tries > 0.02
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.05, 0.01, 1e-3, 1e-4, 1e-6]))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_above_the_minimum_exactly_where_the_p_value_is_below_the_level(seed, alpha):
+    rng = np.random.default_rng(seed)
+    values = np.clip(rng.standard_normal(900) + rng.uniform(0, 0.5), -3.0, 1.0)
+    found = block_mean(values, np.arange(900) // 30)
+    least = found.lower(alpha)
+    assert found.p_value(least) == pytest.approx(alpha, rel=1e-6)
+    assert found.p_value(least - 1e-3) < alpha < found.p_value(least + 1e-3)
+    assert least < found.value
+
+
+def test_dependence_between_neighbouring_blocks_widens_the_error():
+    rng = np.random.default_rng(1)
+    slow = np.repeat(rng.standard_normal(30), 60)
+    assert block_mean(slow, np.arange(1_800) // 30).error > 1.2 * block_mean(rng.permutation(slow), np.arange(1_800) // 30).error
+    ratio = block_mean(slow, np.arange(1_800) // 30).error / block_mean(slow, np.arange(1_800) // 60).error
+    assert 0.75 < ratio < 1.35
+
+
+def test_few_blocks_know_nothing():
+    assert block_mean(np.empty(0), np.empty(0, np.int64)) == UNKNOWN
+    found = block_mean(np.ones(30), np.arange(30) // 10)
+    assert (found.value, found.lower(0.05), found.p_value(0.0)) == (1.0, float("-inf"), 1.0)
+
+
+def test_a_thousand_rows_in_one_block_are_one_block():
+    """Nineteen rows beside a thousand do not make twenty blocks."""
+    block = np.r_[np.zeros(1_000, np.int64), np.arange(1, 20)]
+    assert block_mean(np.r_[np.ones(1_000), np.zeros(19)], block).p_value(0.0) == 1.0
+
+
+def test_constant_results_are_certain_by_blocks_too():
+    found = block_mean(np.full(600, 0.25), np.arange(600) // 30)
+    assert (found.lower(1e-6), found.p_value(0.0), found.p_value(0.25)) == (pytest.approx(0.25), 0.0, 1.0)
 
 
 def test_log_loss_is_that_of_the_class_that_came():
