@@ -33,8 +33,9 @@ from strategy.golden import golden_bytes
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, with_latency
+from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, with_causality, with_latency
 from strategy.learning.labels import Costs
+from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, examine
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow, Forecasts, Matrix, Predictor, select
@@ -133,7 +134,8 @@ class Workshop:
             ScalperError: anything else that went wrong; what serves is unchanged.
         """
         recipe = recipe_for(spec, self.settings)
-        full = self._rows(spec, recipe)
+        histories = self._histories(spec, recipe)
+        full = self._rows(spec, recipe, histories)
         data = project(full, self._schema(spec))
         candidate = develop(
             recipe,
@@ -146,7 +148,7 @@ class Workshop:
         files = self._files(candidate, recipe, data)
         draft = self._draft(spec, recipe, candidate, data)
         case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, unseen_from)
-        report, manifest = judge(case), None
+        report, manifest = with_causality(judge(case), self._examined(histories)), None
         if report.passed:
             files = self._compiled(draft, files, cancel)
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
@@ -162,15 +164,27 @@ class Workshop:
     def _horizon_seconds(self) -> int:
         return (self._policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
 
-    def _rows(self, spec: JobSpec, recipe: Recipe) -> Dataset:
-        training, lstm = self.settings.training, self.settings.lstm
-        most = lstm.lstm_train_rows if spec.kind == "lstm" else training.tree_train_rows
-        spare = WARMUP + recipe.window + self._policy.horizon + 2
-        histories = {symbol: self.history(symbol, most // len(spec.symbols) + spare) for symbol in spec.symbols}
+    def _most_rows(self, spec: JobSpec) -> int:
+        return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
+
+    def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
+        each = self._most_rows(spec) // len(spec.symbols) + WARMUP + recipe.window + self._policy.horizon + 2
+        return {symbol: self.history(symbol, each) for symbol in spec.symbols}
+
+    def _rows(self, spec: JobSpec, recipe: Recipe, histories: Mapping[str, Bars]) -> Dataset:
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
         how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window)
-        return build(histories, costs, schema_for(self._common(spec.symbols)), how, most)
+        return build(histories, costs, schema_for(self._common(spec.symbols)), how, self._most_rows(spec))
+
+    def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
+        """A sample of the look-ahead analysis, on the very bars that taught and judged."""
+        subject = self.subject(tuple(histories))
+        return tuple(examine(bars, subject, SAMPLED_CUTS, whole=False) for bars in histories.values())
+
+    def subject(self, symbols: tuple[str, ...]) -> Subject:
+        """What a look-ahead analysis of these symbols together examines."""
+        return Subject(schema_for(self._common(symbols)), self.costs, self._policy, self.settings.data.max_bar_age_bars)
 
     def costs(self, bars: Bars) -> Costs:
         """What trading these bars would have cost; the same figures as the simulated broker's."""

@@ -13,6 +13,7 @@ from config.errors import FitCancelled, InsufficientHistory
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Capabilities
+from strategy import features
 from strategy.active_models import ActiveModels
 from strategy.features import schema_for, sequence_schema
 from strategy.golden import check_golden
@@ -22,7 +23,20 @@ from strategy.learning.jobs import JobSpec, forecasts_on, project, specs_of
 from strategy.learning.serving import Change, ModelServer
 from strategy.lstm_predictor import LSTMPredictor
 from tests import fakes_models as fakes
-from tests.fakes_learning import ALL, BOOSTER, FOREST, LSTM, SetAfter, dataset, market, publish_model, small_settings, without, workshop
+from tests.fakes_learning import (
+    ALL,
+    BOOSTER,
+    FOREST,
+    LSTM,
+    SetAfter,
+    dataset,
+    market,
+    one_bar_ahead,
+    publish_model,
+    small_settings,
+    without,
+    workshop,
+)
 
 NEVER = threading.Event()
 LOOSE = {"gate": {"gate_profile": "threshold", "min_accuracy": 0.0, "min_directional_rows": 10}}
@@ -60,6 +74,13 @@ def test_a_version_is_published_and_active(published):
     assert (result.manifest.slot, result.manifest.version) == ("scalper", 1)
     assert shop.registry.state().slot("scalper").active == 1
     assert shop.registry.verify() == ()
+
+
+def test_its_report_says_what_was_examined_for_look_ahead(published):
+    finding = next(finding for finding in published[1].report.findings if finding.rule == "causal")
+    columns = len(schema_for(ALL).names) + 6
+    assert finding.passed
+    assert finding.detail == f"unchanged without later bars: {columns} columns of EURUSD at 16 cuts"
 
 
 def test_its_manifest_says_everything(published, bars):
@@ -172,6 +193,17 @@ def test_too_slow_a_model_is_rejected_after_all(bars, tmp_path, quick):
     shop = workshop(tmp_path, small_settings(**slow), bars)
     result = shop.run(FOREST, 0, NEVER)
     assert result.report.reasons == ("latency: forecast slower than 1e-06 ms",)
+    assert result.manifest is None
+    assert shop.registry.versions() == ()
+
+
+def test_a_feature_that_peeks_is_found_before_the_candidate_is_published(bars, tmp_path, quick, monkeypatch):
+    """Under any profile: a look-ahead makes every figure of the gate worthless."""
+    monkeypatch.setattr(features, "_slope", one_bar_ahead)
+    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+    result = shop.run(FOREST, 0, NEVER)
+    (reason,) = result.report.reasons
+    assert reason.startswith("causal: feature slope_10 of EURUSD reads the future")
     assert result.manifest is None
     assert shop.registry.versions() == ()
 
