@@ -179,18 +179,12 @@ class Workshop:
 
     def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
         """A sample of the look-ahead analysis, on the very bars that taught and judged."""
-        subject = self.subject(tuple(histories))
+        subject = subject_of(self.settings, schema_for(self._common(tuple(histories))), self.instrument)
         return tuple(examine(bars, subject, SAMPLED_CUTS, whole=False) for bars in histories.values())
-
-    def subject(self, symbols: tuple[str, ...]) -> Subject:
-        """What a look-ahead analysis of these symbols together examines."""
-        return Subject(schema_for(self._common(symbols)), self.costs, self._policy, self.settings.data.max_bar_age_bars)
 
     def costs(self, bars: Bars) -> Costs:
         """What trading these bars would have cost; the same figures as the simulated broker's."""
-        instrument = self.instrument(bars.symbol)
-        commission = 2 * self.settings.risk.commission_per_lot / instrument.risk_per_lot(1.0)
-        return Costs(spread_of(bars, instrument.point) * instrument.point, commission, instrument.stops_level * instrument.point)
+        return trading_costs(self.settings, self.instrument(bars.symbol), bars)
 
     def _common(self, symbols: tuple[str, ...]) -> Capabilities:
         known = Capabilities(volume=True, spread=True)
@@ -294,6 +288,21 @@ class Workshop:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
         with self.publishing():
             return self.registry.publish(judged, files, check_bundle)
+
+
+def trading_costs(settings: Settings, instrument: SymbolSpec, bars: Bars) -> Costs:
+    """What trading these bars of an instrument would have cost."""
+    commission = 2 * settings.risk.commission_per_lot / instrument.risk_per_lot(1.0)
+    return Costs(spread_of(bars, instrument.point) * instrument.point, commission, instrument.stops_level * instrument.point)
+
+
+def subject_of(settings: Settings, schema: FeatureSchema, instrument: Callable[[str], SymbolSpec]) -> Subject:
+    """What a look-ahead analysis examines: features and labels as the settings' jobs make them."""
+
+    def costs(bars: Bars) -> Costs:
+        return trading_costs(settings, instrument(bars.symbol), bars)
+
+    return Subject(schema, costs, ExitPolicy.from_settings(settings.exits), settings.data.max_bar_age_bars)
 
 
 def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:
