@@ -48,9 +48,9 @@ def replay_journal(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decides a home's recorded bars again, with the recorded versions on the same source.
+    """Decides recorded bars again and compares to the last bit.
 
-    Compares every decision to the last bit. Settings must be those of the recording. Exit code 5 if a
+    With the recorded versions, on the same source; settings must be those of the recording. Exit code 5 if a
     decision differs, or could not be made again for want of a version.
     """
     from config.errors import CheckFailed
