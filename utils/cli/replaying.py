@@ -48,7 +48,7 @@ def replay_journal(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decides recorded bars again and compares to the last bit.
+    """Decides recorded bars again, compares to the last bit.
 
     With the recorded versions, on the same source; settings must be those of the recording. Exit code 5 if a
     decision differs, or could not be made again for want of a version.
