@@ -13,10 +13,13 @@ import pytest
 from strategy import features
 from strategy.past import Distance
 from tests.fakes_commands import commands
-from tests.fakes_daemon import run_here, table
+from tests.fakes_daemon import SMALL, TREES_ONLY, run_here, table
+from tests.real_data import folder
 from tests.scenarios.conftest import OFTEN
 
 BARS = 40
+REAL = "EURUSD_M1_20180531_20180629_mt5.csv.gz"
+REAL_DAY = {**SMALL, "LSTM_SEQ_LENGTH": "20", "RF_RETRAIN_HOURS": "8", "XGB_RETRAIN_HOURS": "16", "LSTM_RETRAIN_HOURS": "20"}
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +36,38 @@ def recorded(recorded_once, tmp_path):
 
 
 @pytest.fixture
-def replayed(monkeypatch, tmp_path, prices):
-    """Replays a home with the settings of the recording: exit code and answer."""
+def replaying(monkeypatch, tmp_path):
+    """Makes what replays homes with the settings of their recording: exit code and answer."""
     command = commands(monkeypatch, tmp_path)
-    for name, value in OFTEN.items():
-        monkeypatch.setenv(name, value)
 
-    def run(home, *options):
-        result = command("replay-journal", "--home", home, "--source", prices[0], "--symbols", "EURUSD", "--json", *options)
-        return result.exit_code, json.loads(result.stdout) if result.stdout else result.stderr
+    def make(env, source):
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
 
-    return run
+        def run(home, *options):
+            result = command("replay-journal", "--home", home, "--source", source, "--symbols", "EURUSD", "--json", *options)
+            return result.exit_code, json.loads(result.stdout) if result.stdout else result.stderr
+
+        return run
+
+    return make
+
+
+@pytest.fixture
+def replayed(replaying, prices):
+    return replaying(OFTEN, prices[0])
+
+
+def change_one_feature(monkeypatch, since):
+    """From the bar at `since` on one family of columns is computed otherwise; the bars before it are as they were."""
+    first = int(np.datetime64(since[:19], "s").astype(np.int64))
+    honest = features._slope
+
+    def changed(past, period):
+        end, start, bars = honest(past, period)
+        return Distance(np.where(past.bars.time[past.now] >= first, 1.001 * end, end), start, bars)
+
+    monkeypatch.setattr(features, "_slope", changed)
 
 
 def edit(home, sql, *values):
@@ -94,16 +118,8 @@ class TestReplayOfARecordedHome:
         assert told["first"]["recorded"] != told["first"]["now"]
 
     def test_a_changed_feature_is_named_at_the_first_bar_that_it_changes(self, recorded, replayed, monkeypatch):
-        """From a chosen bar on one column is computed otherwise; the bars before it are the same."""
         times = bar_times(recorded)
-        since = int(np.datetime64(times[12][:19], "s").astype(np.int64))
-        honest = features._slope
-
-        def changed(past, period):
-            end, start, bars = honest(past, period)
-            return Distance(np.where(past.bars.time[past.now] >= since, 1.001 * end, end), start, bars)
-
-        monkeypatch.setattr(features, "_slope", changed)
+        change_one_feature(monkeypatch, times[12])
         code, told = replayed(recorded)
         assert code == 5
         assert (told["first"]["bar_time"], told["first"]["field"]) == (times[12], "feature_hash")
@@ -140,3 +156,25 @@ class TestReplayOfARecordedHome:
     def test_a_time_without_decisions_is_a_slip(self, recorded, replayed):
         assert replayed(recorded, "--date", "2031-01-01")[0] == 2
         assert replayed(recorded, "--date", "2024-01-01", "--from", "2024-01-01")[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bars", "env"),
+    [
+        pytest.param(40, {**TREES_ONLY, "RF_RETRAIN_HOURS": "0.5"}, id="an hour"),
+        pytest.param(1_440, REAL_DAY, id="a day", marks=pytest.mark.campaign),
+    ],
+)
+def test_real_bars_are_decided_again_to_the_last_bit_and_a_changed_feature_is_named(replaying, tmp_path, monkeypatch, bars, env):
+    source = f"EURUSD={folder() / REAL}"
+    run_here(tmp_path / "home", bars, env, (source,))
+    again = replaying(env, source)
+    code, told = again(tmp_path / "home")
+    assert (code, told["made_again"], told["first"]) == (0, bars, None)
+    assert len(told["versions"]["scalper"]) >= 2
+    times = bar_times(tmp_path / "home")
+    change_one_feature(monkeypatch, times[bars // 2])
+    code, told = again(tmp_path / "home")
+    assert (code, told["first"]["bar_time"]) == (5, times[bars // 2])
+    assert told["differing"] == bars - bars // 2
