@@ -55,7 +55,11 @@ class RecordedPast:
         return self._view.loader.declare(decision.symbol)
 
     def decided_at(self, decision: Decision) -> datetime:
-        """When a played market first showed the bar as closed; on a real one the open of the next bar comes nearest."""
+        """When a played market first showed the bar as closed; on a real one the open of the next bar comes nearest.
+
+        The first pass of a daemon decides on bars that closed before it began; only of those the
+        instant may be told too early.
+        """
         played = self._instants.get((decision.symbol, _epoch(decision)))
         if played is not None:
             return played
