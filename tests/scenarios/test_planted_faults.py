@@ -21,7 +21,7 @@ from config.settings import LstmSettings
 from strategy import features
 from strategy.features import schema_for, sequence_schema
 from strategy.learning import lstm_recipe, recipes, tree_recipe
-from strategy.learning.gate import Peer, judge, with_causality
+from strategy.learning.gate import judge, with_causality
 from strategy.learning.jobs import project
 from strategy.learning.lookahead import SAMPLED_CUTS, Subject, examine
 from strategy.learning.lstm_recipe import LstmRecipe
@@ -30,7 +30,7 @@ from strategy.learning.tree_recipe import TreeRecipe
 from strategy.learning.validation import Split, walk_forward
 from tests.fakes_commands import commands
 from tests.fakes_learning import ALL, POLICY, costs_of, dataset, market, one_bar_ahead
-from tests.unit.strategy.learning.test_gate import HORIZON, START, N, candidate, case, forecasts, verdict, window
+from tests.unit.strategy.learning.test_gate import HORIZON, START, N, candidate, case, forecasts, peer, verdict, window
 from tests.unit.strategy.learning.test_validation import leak
 
 EMBARGO = (POLICY.horizon + 1) * 60
@@ -256,7 +256,7 @@ def _memoriser(data, learned):
 def _against(said, train_end):
     """What the gate says of an honest candidate that is right in seven of ten rows."""
     honest = candidate(window(), forecasts(window(), right=0.7))
-    return verdict(judge(case(honest, champion=Peer(said, 0.0, train_end, "recipe"))), "champion")
+    return verdict(judge(case(honest, champion=peer(said, train_end=train_end))), "champion")
 
 
 def test_a_champion_that_memorised_the_comparison_rows_is_caught():

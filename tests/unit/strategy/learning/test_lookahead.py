@@ -11,7 +11,7 @@ from config.errors import InsufficientHistory
 from strategy import features
 from strategy.features import WARMUP, schema_for
 from strategy.learning import lookahead
-from strategy.learning.labels import Costs, label
+from strategy.learning.labels import label
 from strategy.learning.lookahead import SAMPLED_CUTS, Subject, cut_points, examine, told
 from tests.fakes_learning import ALL, POLICY, costs_of, market, one_bar_ahead, still, without
 
@@ -53,7 +53,7 @@ def test_nor_does_it_where_the_policy_moves_stops(bars, whole):
 
 def test_nor_where_volume_and_spread_are_unknown(bars):
     bare = without(bars, "tick_volume", "spread")
-    usual = lambda part: Costs(np.full(len(part), 1e-5), 7e-5, 0.0)  # noqa: E731  # one line of a test
+    usual = lambda part: replace(costs_of(market(1)), spread=np.full(len(part), 1e-5))  # noqa: E731  # one line of a test
     assert examine(bare, Subject(schema_for(bare.capabilities), usual, POLICY, 2.0), 15).leaks == ()
 
 
