@@ -31,16 +31,14 @@ from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
 from strategy.decision import JobRun
-from strategy.features import WARMUP
-from strategy.learning.bundles import origin_kind
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
-from strategy.scalping_strategy import ScalpingStrategy, Scope
 from strategy.trade_desk import TradeDesk
 from strategy.trading_loop import LoopSummary, TradingLoop
 from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
+from utils.deciding import decision_bars, strategy_of
 from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
@@ -149,7 +147,7 @@ class _Daemon:
             symbols=self.symbols,
             blocked=terminal.blocked,
         )
-        self.loop = self._loop(origin, policy, wall)
+        self.loop = self._loop(origin, wall)
 
     def _registry(self, home: Home, origin: str) -> Registry:
         override = self.settings.models.model_signing_key
@@ -215,9 +213,8 @@ class _Daemon:
         rates = [float(a.manifest.metrics["win_rate"]) for a in artifacts.values() if "win_rate" in a.manifest.metrics]
         return sum(rates) / len(rates) if rates else None
 
-    def _loop(self, origin: str, policy: ExitPolicy, wall: SystemClock) -> TradingLoop:
+    def _loop(self, origin: str, wall: SystemClock) -> TradingLoop:
         settings = self.settings
-        scope = Scope(origin_kind(origin), settings.symbols.timeframe, policy.hash)
         heartbeat = Heartbeat(
             wall=wall,
             seconds=settings.logs.heartbeat_seconds,
@@ -232,14 +229,14 @@ class _Daemon:
         return TradingLoop(
             market=self.terminal.market,
             source=self.bars,
-            strategy=ScalpingStrategy(self.models, settings.filters, scope, settings.data.max_bar_age_bars),
+            strategy=strategy_of(settings, origin, self.models),
             desk=self.desk,
             recorder=self.journal,
             tutor=self.trainer,
             watcher=heartbeat,
             clock=self.terminal.clock,
             symbols=self.symbols,
-            window=max(WARMUP + settings.lstm.lstm_seq_length, policy.horizon + 1) + 1,
+            window=decision_bars(settings),
             limit=self.options.bars,
         )
 

@@ -159,6 +159,14 @@ class JournalReader:
         rows = self._reading.rows(sql, (*self._scope, rank - 1))
         return instant(rows[0][0]) if rows else None
 
+    def decided_between(self, start: datetime, end: datetime, symbol: str | None = None) -> tuple[DecisionOutcome, ...]:
+        """What was decided on bars that opened from `start` up to, not including, `end`; in the order of decision."""
+        sql = (
+            "SELECT * FROM decisions NOT INDEXED WHERE account = ? AND mode = ? AND bar_time >= ? AND bar_time < ? "
+            "AND symbol = IFNULL(?, symbol) ORDER BY id"
+        )
+        return tuple(map(read_outcome, self._reading.rows(sql, (*self._scope, stamp(start), stamp(end), symbol))))
+
     def decisions(self, limit: int, symbol: str | None = None) -> Rows:
         """Rows of `decisions`, newest first."""
         return self._listed(

@@ -39,14 +39,14 @@ class Simulation(SimulatedMT5):
         return next(iter(self._market.feeds.values())).seconds
 
 
-def simulated_module(settings: Settings, source: Sequence[str], start: datetime | None, book: Path) -> Simulation:
+def simulated_module(settings: Settings, source: Sequence[str], start: datetime | None, book: Path | None) -> Simulation:
     """Makes the simulated terminal, or takes up the one whose book there is.
 
     Args:
         settings: of market, symbols and account.
         source: `synthetic`, or files as PATH or SYMBOL=PATH.
         start: simulated instant at which the clock starts; None: after HISTORY_BARS.
-        book: the broker's.
+        book: the broker's; None: it keeps none.
 
     Raises:
         SettingsError: files that do not fit the settings.

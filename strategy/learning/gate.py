@@ -6,7 +6,7 @@ loss floor of the BiLSTM alone, which proves nothing about profit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from market_data.bars import FloatArray
 from strategy.ensemble import combine_many
 from strategy.learning.case import Case, Peer
 from strategy.learning.evidence import direction_gain, direction_skill, log_loss_gain, mean, recalls, tables, trade_figures
+from strategy.learning.lookahead import Examination, told
 from strategy.learning.recipes import Candidate, class_probabilities, side_result
 from strategy.learning.validation import lower_bound
 from strategy.predictor import Forecasts
@@ -286,9 +287,17 @@ def with_latency(report: GateReport, milliseconds: float, most: float) -> GateRe
     The measured time stays out of the report: two replays must leave the same records.
     """
     fits = milliseconds <= most
-    finding = Finding("latency", fits, f"forecast {'within' if fits else 'slower than'} {most:g} ms")
-    reasons = report.reasons if fits else (*report.reasons, f"{finding.rule}: {finding.detail}")
-    return replace(report, passed=report.passed and fits, reasons=reasons, findings=(*report.findings, finding))
+    return _with(report, Finding("latency", fits, f"forecast {'within' if fits else 'slower than'} {most:g} ms"))
+
+
+def with_causality(report: GateReport, examinations: Sequence[Examination]) -> GateReport:
+    """The report with the rule `causal`, of every profile: nothing that taught or judged has read the future."""
+    return _with(report, Finding("causal", *told(examinations)))
+
+
+def _with(report: GateReport, finding: Finding) -> GateReport:
+    reasons = report.reasons if finding.passed else (*report.reasons, f"{finding.rule}: {finding.detail}")
+    return replace(report, passed=report.passed and finding.passed, reasons=reasons, findings=(*report.findings, finding))
 
 
 def judge(case: Case) -> GateReport:

@@ -36,8 +36,9 @@ from strategy.learning.budget import Grant, Purse
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.case import Case, Peer, prepared
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import GateReport, judge, passing_symbols, with_latency, worth_testing
+from strategy.learning.gate import GateReport, judge, passing_symbols, with_causality, with_latency, worth_testing
 from strategy.learning.labels import Costs
+from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, examine
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow, Forecasts, Matrix, Predictor, select
@@ -136,7 +137,8 @@ class Workshop:
             ScalperError: anything else that went wrong; what serves is unchanged.
         """
         recipe = recipe_for(spec, self.settings)
-        full = self._rows(spec, recipe)
+        histories = self._histories(spec, recipe)
+        full = self._rows(spec, recipe, histories)
         data = project(full, self._schema(spec))
         candidate = develop(
             recipe,
@@ -149,7 +151,7 @@ class Workshop:
         files = self._files(candidate, recipe, data)
         draft = self._draft(spec, recipe, candidate, data)
         case = self._case(candidate, full.take(np.isin(full.time, candidate.final.time)), draft, self._grant(candidate, purse))
-        report, manifest = judge(case), None
+        report, manifest = with_causality(judge(case), self._examined(histories)), None
         if report.passed:
             files = self._compiled(draft, files, cancel)
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
@@ -165,23 +167,28 @@ class Workshop:
     def _horizon_seconds(self) -> int:
         return (self._policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
 
-    def _rows(self, spec: JobSpec, recipe: Recipe) -> Dataset:
-        training, lstm = self.settings.training, self.settings.lstm
-        most = lstm.lstm_train_rows if spec.kind == "lstm" else training.tree_train_rows
-        spare = WARMUP + recipe.window + self._policy.horizon + 2
-        histories = {symbol: self.history(symbol, most // len(spec.symbols) + spare) for symbol in spec.symbols}
+    def _most_rows(self, spec: JobSpec) -> int:
+        return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
+
+    def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
+        each = self._most_rows(spec) // len(spec.symbols) + WARMUP + recipe.window + self._policy.horizon + 2
+        return {symbol: self.history(symbol, each) for symbol in spec.symbols}
+
+    def _rows(self, spec: JobSpec, recipe: Recipe, histories: Mapping[str, Bars]) -> Dataset:
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
         sessions = parse_sessions(filters.trading_sessions)
         how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window, sessions)
-        return build(histories, costs, schema_for(self._common(spec.symbols)), how, most)
+        return build(histories, costs, schema_for(self._common(spec.symbols)), how, self._most_rows(spec))
+
+    def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
+        """A sample of the look-ahead analysis, on the very bars that taught and judged."""
+        subject = subject_of(self.settings, schema_for(self._common(tuple(histories))), self.instrument)
+        return tuple(examine(bars, subject, SAMPLED_CUTS, whole=False) for bars in histories.values())
 
     def costs(self, bars: Bars) -> Costs:
         """What trading these bars would have cost; the same figures as the simulated broker's."""
-        instrument = self.instrument(bars.symbol)
-        lot_value = instrument.risk_per_lot(1.0)
-        commission, spread = 2 * self.settings.risk.commission_per_lot / lot_value, spread_of(bars, instrument.point)
-        return Costs(spread * instrument.point, commission, instrument.stops_level * instrument.point, lot_value)
+        return trading_costs(self.settings, self.instrument(bars.symbol), bars)
 
     def _common(self, symbols: tuple[str, ...]) -> Capabilities:
         known = Capabilities(volume=True, spread=True)
@@ -291,6 +298,22 @@ class Workshop:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
         with self.publishing():
             return self.registry.publish(judged, files, check_bundle)
+
+
+def trading_costs(settings: Settings, instrument: SymbolSpec, bars: Bars) -> Costs:
+    """What trading these bars of an instrument would have cost."""
+    lot_value = instrument.risk_per_lot(1.0)
+    commission, spread = 2 * settings.risk.commission_per_lot / lot_value, spread_of(bars, instrument.point)
+    return Costs(spread * instrument.point, commission, instrument.stops_level * instrument.point, lot_value)
+
+
+def subject_of(settings: Settings, schema: FeatureSchema, instrument: Callable[[str], SymbolSpec]) -> Subject:
+    """What a look-ahead analysis examines: features and labels as the settings' jobs make them."""
+
+    def costs(bars: Bars) -> Costs:
+        return trading_costs(settings, instrument(bars.symbol), bars)
+
+    return Subject(schema, costs, ExitPolicy.from_settings(settings.exits), settings.data.max_bar_age_bars)
 
 
 def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:

@@ -181,7 +181,7 @@ def test_swap_by_opening_the_position_anew(mode, side, opens):
     deals = terminal.history_deals_get(position=first)
     assert [(deal.entry, deal.reason, deal.commission) for deal in deals] == [(0, 3, -1.75), *[(1, 7, 0.0), (0, 7, 0.0)] * 2]
     assert terminal.positions_get(ticket=deals[-1].order) == (seen[-1],)
-    assert adds_up(terminal)
+    assert equity_adds_up(terminal)
 
 
 def test_a_position_closed_before_midnight_pays_no_swap_and_a_short_one_its_own():

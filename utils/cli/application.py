@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from config.errors import ScalperError, StopError
-from utils.cli import configuration, control, doctor, importing, journal, models, running, stand_in, status, training
+from utils.cli import configuration, control, doctor, importing, journal, lookahead, models, replaying, running, stand_in, status, training
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -75,6 +75,8 @@ app.command("stop")(control.stop)
 app.command("train")(training.train)
 app.command("doctor")(doctor.doctor)
 app.command("import-data")(importing.import_data)
+app.command("lookahead-analysis")(lookahead.lookahead_analysis)
+app.command("replay-journal")(replaying.replay_journal)
 app.command("with-terminal", context_settings={"allow_interspersed_args": False})(stand_in.with_terminal)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")

@@ -24,7 +24,7 @@ def run(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The daemon: trades, trains, swaps models, until Ctrl-C."""
+    """The daemon: trades, trains, swaps models till Ctrl-C."""
     replay = speed == "max"
     settings = settings_with({"terminal": terminal, "symbols": symbols, "speed": None if replay else speed})
     from utils import bootstrap

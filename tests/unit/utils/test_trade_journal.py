@@ -475,3 +475,17 @@ def _reproducible(path):
             rows = db.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()
             tables[table] = [{name: row[name] for name in row.keys() if not name.endswith(("_us", "_wall"))} for row in rows]  # noqa: SIM118  # a Row iterates over its values
     return tables
+
+
+def test_decisions_of_a_span_come_in_the_order_in_which_they_were_made(tmp_path):
+    with closing(TradeJournal(tmp_path / "journal.db", account="a", mode="paper", clock=ManualClock(START))) as journal:
+        for minute, symbol in ((0, "EURUSD"), (1, "GBPUSD"), (1, "EURUSD"), (2, "EURUSD")):
+            journal.record_decision(an_outcome(START + minute * MINUTE, symbol))
+        told = journal.decided_between(START, START + 2 * MINUTE)
+        assert [(row.decision.bar_time, row.decision.symbol) for row in told] == [
+            (START, "EURUSD"),
+            (START + MINUTE, "GBPUSD"),
+            (START + MINUTE, "EURUSD"),
+        ]
+        assert told[0] == an_outcome(START)
+        assert len(journal.decided_between(START + MINUTE, START + 9 * MINUTE, "EURUSD")) == 2

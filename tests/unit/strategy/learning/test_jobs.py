@@ -15,6 +15,7 @@ from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Capabilities
 from market_data.clock import from_epoch
+from strategy import features
 from strategy.active_models import ActiveModels
 from strategy.features import schema_for, sequence_schema
 from strategy.golden import check_golden
@@ -35,6 +36,7 @@ from tests.fakes_learning import (
     dataset,
     fresh_purse,
     market,
+    one_bar_ahead,
     publish_model,
     small_settings,
     without,
@@ -77,6 +79,13 @@ def test_a_version_is_published_and_active(published):
     assert (result.manifest.slot, result.manifest.version) == ("scalper", 1)
     assert shop.registry.state().slot("scalper").active == 1
     assert shop.registry.verify() == ()
+
+
+def test_its_report_says_what_was_examined_for_look_ahead(published):
+    finding = next(finding for finding in published[1].report.findings if finding.rule == "causal")
+    columns = len(schema_for(ALL).names) + 6
+    assert finding.passed
+    assert finding.detail == f"unchanged without later bars: {columns} columns of EURUSD at 16 cuts"
 
 
 def test_its_manifest_says_everything(published, bars):
@@ -165,8 +174,8 @@ def test_columns_that_one_symbol_lacks_are_left_out_for_all(bars, tmp_path, quic
 def test_rows_outside_of_the_trading_sessions_teach_and_judge_nothing(bars, tmp_path, quick):
     end = from_epoch(int(bars["EURUSD"].time[-1]))
     span = f"UTC {end - timedelta(hours=20):%H:%M}-{end - timedelta(minutes=90):%H:%M}"
-    inside = workshop(tmp_path, small_settings(**LOOSE, filters={"trading_sessions": span}), bars).run(FOREST, 0, NEVER)
-    at_all_hours = workshop(tmp_path, small_settings(**LOOSE), bars).run(FOREST, 0, NEVER)
+    inside = workshop(tmp_path, small_settings(**LOOSE, filters={"trading_sessions": span}), bars).run(FOREST, fresh_purse(), NEVER)
+    at_all_hours = workshop(tmp_path, small_settings(**LOOSE), bars).run(FOREST, fresh_purse(), NEVER)
     assert 0 < inside.rows < 0.9 * at_all_hours.rows
     assert inside.final_end + 60 < end.timestamp() - 90 * 60 < at_all_hours.final_end
 
@@ -225,6 +234,17 @@ def test_too_slow_a_model_is_rejected_after_all(bars, tmp_path, quick):
     shop = workshop(tmp_path, small_settings(**slow), bars)
     result = shop.run(FOREST, fresh_purse(), NEVER)
     assert result.report.reasons == ("latency: forecast slower than 1e-06 ms",)
+    assert result.manifest is None
+    assert shop.registry.versions() == ()
+
+
+def test_a_feature_that_peeks_is_found_before_the_candidate_is_published(bars, tmp_path, quick, monkeypatch):
+    """Under any profile: a look-ahead makes every figure of the gate worthless."""
+    monkeypatch.setattr(features, "_slope", one_bar_ahead)
+    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+    result = shop.run(FOREST, 0, NEVER)
+    (reason,) = result.report.reasons
+    assert reason.startswith("causal: feature slope_10 of EURUSD reads the future")
     assert result.manifest is None
     assert shop.registry.versions() == ()
 

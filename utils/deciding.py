@@ -1,0 +1,22 @@
+"""How the settings decide a bar: said once, for the daemon and for whoever replays it."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from execution.exits import ExitPolicy
+from strategy.active_models import ActiveModels
+from strategy.features import WARMUP
+from strategy.learning.bundles import origin_kind
+from strategy.scalping_strategy import ScalpingStrategy, Scope
+
+
+def strategy_of(settings: Settings, origin: str, models: ActiveModels) -> ScalpingStrategy:
+    """The strategy over given models, for prices of an origin."""
+    scope = Scope(origin_kind(origin), settings.symbols.timeframe, ExitPolicy.from_settings(settings.exits).hash)
+    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars)
+
+
+def decision_bars(settings: Settings) -> int:
+    """Bars that a decision reads."""
+    horizon = ExitPolicy.from_settings(settings.exits).horizon
+    return max(WARMUP + settings.lstm.lstm_seq_length, horizon + 1) + 1
