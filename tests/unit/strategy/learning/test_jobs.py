@@ -242,7 +242,7 @@ def test_a_feature_that_peeks_is_found_before_the_candidate_is_published(bars, t
     """Under any profile: a look-ahead makes every figure of the gate worthless."""
     monkeypatch.setattr(features, "_slope", one_bar_ahead)
     shop = workshop(tmp_path, small_settings(**LOOSE), bars)
-    result = shop.run(FOREST, 0, NEVER)
+    result = shop.run(FOREST, fresh_purse(), NEVER)
     (reason,) = result.report.reasons
     assert reason.startswith("causal: feature slope_10 of EURUSD reads the future")
     assert result.manifest is None
