@@ -11,6 +11,7 @@ from typing import Any
 
 from market_data.clock import ManualClock
 from strategy.learning.artifact import Draft, VerifiedArtifact
+from strategy.learning.libraries import installed
 from strategy.learning.registry import Registry
 
 KEY = b"k" * 32
@@ -37,7 +38,7 @@ def draft(slot: str = "scalper", **changes: Any) -> Draft:
         "rows": 9_000,
         "seed": 42,
         "hyper_parameters": {"trees": 150},
-        "libraries": {"scikit-learn": "1.7.0"},
+        "libraries": {"scikit-learn": installed("scikit-learn")},
         "metrics": {"accuracy": 0.5312345678901234, "expectancy_r": 0.02},
         "gate_report": {"passed": True, "reasons": []},
         "parent": None,
