@@ -135,6 +135,7 @@ class _Daemon:
         self.models = ActiveModels()
         self.server = ModelServer(self.registry, self.models)
         self.trainer = self._trainer(origin, wall, progress)
+        self._retrain_outdated()
         self.bars = BarMemory(self.loader)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
@@ -195,6 +196,16 @@ class _Daemon:
             lockstep=self.options.replay,
             progress=progress,
         )
+
+    def _retrain_outdated(self) -> None:
+        """Libraries change between two starts alone; a version that they no longer open is made anew first."""
+        jobs = {spec.slot: spec.name for spec in specs_of(self.settings, self.symbols)}
+        for slot in self.registry.outdated():
+            logger.warning(
+                "{}: its version was made with other libraries; {}", slot, "it is retrained" if slot in jobs else "no job makes it"
+            )
+            if slot in jobs:
+                self.trainer.request(jobs[slot], "libraries")
 
     def _expected_win_rate(self) -> float | None:
         """Mean of the gate reports of the versions in service."""
