@@ -49,7 +49,7 @@ class ArtifactStore:
     """
 
     def __init__(self, root: Path, *, origin: str, key: bytes, wait: Wait, fault: Fault) -> None:
-        self.root, self.staging, self.aside = root, root / ".staging", root / LEGACY_FOLDER
+        self.root, self.staging, self.retired, self.aside = root, root / ".staging", root / ".retired", root / LEGACY_FOLDER
         self._origin, self._key, self._wait, self._fault = origin, key, wait, fault
 
     def examine(self, slot: str, version: int, folder: Path | None = None) -> VerifiedArtifact | Refusal:
@@ -87,6 +87,7 @@ class ArtifactStore:
     def legacy(self) -> tuple[str, ...]:
         """Names of model files without a manifest: an older installation's, or put here by hand."""
         known = {(slot, version) for slot, versions in self.numbers().items() for version in versions}
+        known |= {parsed[:2] for path in _children(self.retired) if (parsed := parse_name(path.name)) is not None}
         names = (path.name for path in _children(self.root) if path.suffix in MODEL_FILES and not path.name.startswith("."))
         return tuple(sorted(name for name in names if (parse_name(name) or ("", 0))[:2] not in known))
 
@@ -146,7 +147,9 @@ class ArtifactStore:
             move_into_place(folder / name, self.root / name, wait=self._wait)
 
     def clean(self) -> None:
-        """Takes away what a killed writer left: temporary files, its staging, files placed without their manifest."""
+        """Takes away what a killed writer left: its staging, files placed without their manifest, half-deleted versions, temporary files."""
+        for manifest in _children(self.retired):
+            self._bury(manifest)
         for folder in _children(self.staging):
             self._withdraw(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -160,11 +163,26 @@ class ArtifactStore:
         return tuple(sorted((p for p in paths if p.suffix in (*MODEL_FILES, ".json")), key=lambda p: (p.suffix == ".json", p.name)))
 
     def remove(self, slot: str, version: int) -> tuple[str, ...]:
-        """Deletes a version, the manifest last, so that one cut short is still known and ends next time."""
+        """Deletes a version: its manifest leaves the root first, in one step, and with it the version.
+
+        What a kill, or a program that holds a file open (Windows), then leaves over, `clean` takes away.
+        """
+        manifest = self.retired / f"{stem(slot, version)}.json"
+        self._fault("retire .json")
+        try:
+            self.retired.mkdir(exist_ok=True)
+            (self.root / manifest.name).replace(manifest)
+        except OSError:  # held open: the next prune comes back to it
+            return ()
+        return self._bury(manifest)
+
+    def _bury(self, manifest: Path) -> tuple[str, ...]:
+        """Deletes the files of a version that has left the root, its manifest last; the names of those deleted."""
+        named = parse_name(manifest.name)
         removed = []
-        for path in self.files_of(slot, version):
+        for path in (*(self.files_of(*named[:2]) if named is not None else ()), manifest):
             self._fault(f"remove {path.suffix}")
-            if not _unlink(path):  # held open (Windows): the next prune finishes
+            if not _unlink(path):
                 break
             removed.append(path.name)
         return tuple(removed)

@@ -15,7 +15,7 @@ from config.errors import ArtifactError, FileUnavailable
 from market_data.clock import ManualClock
 from strategy.learning.artifact import FileEntry, Manifest
 from strategy.learning.registry import Registry
-from tests.fakes_registry import FILES, KEY, NEW, NOW, OLD, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -409,7 +409,29 @@ def test_prune_goes_on_another_time_where_a_file_is_held_open(tmp_path, monkeypa
     monkeypatch.setattr(Path, "unlink", held)
     for _ in range(4):
         publish(registry)
-    assert (tmp_path / "scalper_v1.json").exists()
+    assert (tmp_path / "scalper_v1_golden.npz").exists()
+    assert [(v.slot, v.version) for v in registry.versions()] == [("scalper", 3), ("scalper", 4)]  # neither a version nor nobody's
+    assert registry.verify() == ()
+    monkeypatch.undo()
+    registry.prune()
+    assert not list(tmp_path.glob("scalper_v1*"))
+    assert not list((tmp_path / ".retired").iterdir())
+
+
+def test_a_manifest_that_is_held_open_keeps_its_version_for_another_time(tmp_path, monkeypatch):
+    registry = make_registry(tmp_path, keep=2)
+    replace = Path.replace
+
+    def held(path: Path, target: Path) -> Path:
+        if path == tmp_path / "scalper_v1.json":
+            raise PermissionError(13, "sharing violation")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    for _ in range(4):
+        publish(registry)
+    assert [v.version for v in registry.versions()] == [1, 3, 4]
+    assert registry.verify() == ()
     monkeypatch.undo()
     assert "scalper_v1.json" in registry.prune()
     assert [v.version for v in registry.versions()] == [3, 4]
@@ -608,69 +630,11 @@ def test_an_empty_folder_is_no_problem(tmp_path):
     assert registry.versions() == ()
 
 
-# Killed writers, and several at once.
-
-
-def recorded_steps(root: Path) -> list[str]:
-    steps: list[str] = []
-    make_registry(root, keep=2, fault=steps.append).publish(draft(), NEW, accept)
-    return steps
-
-
-def two_versions(root: Path) -> None:
-    registry = make_registry(root, keep=2)
-    registry.publish(draft(), OLD, accept)
-    registry.publish(draft(), OLD, accept)
-
-
-def check_after_kill(root: Path) -> None:
-    registry = make_registry(root, keep=2)
-    found, refusals = registry.open_active()
-    artifact = found["scalper"]
-    assert refusals == ()
-    assert registry.problem is None
-    assert (artifact.manifest.version, artifact.files[".pkl"]) in ((2, OLD[".pkl"]), (3, NEW[".pkl"]))
-    registry.prune()
-    assert registry.verify() == ()
-    names = {p.name for p in root.iterdir()}
-    assert not [n for n in names if n.endswith(".tmp")]
-    assert not list((root / ".staging").glob("*"))
-    assert registry.versions() == registry.versions("scalper")  # no orphan of the attempt is left
-    assert publish(registry) == 4 if "scalper_v3.json" in names else publish(registry) in (3, 4)
-
-
-def die_before(root: Path, steps: list[str], numbers: list[int]) -> None:
-    for first in range(0, len(numbers), 2):  # two at a time: the machine may have two cores
-        running = []
-        for number in numbers[first : first + 2]:
-            two_versions(root / str(number))
-            running.append((number, child(root / str(number), "die", str(number))))
-        for number, process in running:
-            _, stderr = process.communicate(timeout=60)
-            assert process.returncode == 9, (steps[number], stderr.decode())
-            check_after_kill(root / str(number))
-
-
-TURNING_POINTS = ("replace active.json", "stage .pkl", "place .pkl", "place _features.pkl", "place .json", "remove .pkl")
-
-
-def test_killed_at_its_turning_points_exactly_one_valid_version_serves(tmp_path):
-    two_versions(tmp_path / "rehearsal")
-    steps = recorded_steps(tmp_path / "rehearsal")
-    assert set(TURNING_POINTS) <= set(steps)
-    last = len(steps) - 1 - steps[::-1].index("replace active.json")
-    die_before(tmp_path, steps, [*(steps.index(step) for step in TURNING_POINTS), last, last + 1])
-
-
-@pytest.mark.campaign
-def test_killed_before_any_step_exactly_one_valid_version_serves(tmp_path):
-    two_versions(tmp_path / "rehearsal")
-    steps = recorded_steps(tmp_path / "rehearsal")
-    die_before(tmp_path, steps, list(range(len(steps))))
+# Several writers at once; what kills do to them is in tests/campaigns/test_registry.py.
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
-    both = [child(tmp_path, "publish", "4") for _ in range(2)]
+    both = [child(tmp_path, "4") for _ in range(2)]
     for process in both:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr.decode()
