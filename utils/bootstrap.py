@@ -30,7 +30,7 @@ from market_data.correlation import BarMemory
 from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
-from strategy.decision import JobRun
+from strategy.decision import JobRun, ModelEvent
 from strategy.features import WARMUP
 from strategy.learning.bundles import origin_kind
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
@@ -200,12 +200,12 @@ class _Daemon:
     def _retrain_outdated(self) -> None:
         """Libraries change between two starts alone; a version that they no longer open is made anew first."""
         jobs = {spec.slot: spec.name for spec in specs_of(self.settings, self.symbols)}
-        for slot in self.registry.outdated():
-            logger.warning(
-                "{}: its version was made with other libraries; {}", slot, "it is retrained" if slot in jobs else "no job makes it"
-            )
-            if slot in jobs:
-                self.trainer.request(jobs[slot], "libraries")
+        for refused in self.registry.outdated():
+            logger.warning("{}", refused)
+            event = ModelEvent(self.terminal.clock.now(), refused.slot, "refused", refused.version or 0, str(refused))
+            self.journal.record_model_event(event)
+            if refused.slot in jobs:
+                self.trainer.request(jobs[refused.slot], "libraries")
 
     def _expected_win_rate(self) -> float | None:
         """Mean of the gate reports of the versions in service."""

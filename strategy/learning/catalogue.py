@@ -74,11 +74,10 @@ def legacy(store: ArtifactStore, state: ActiveState) -> tuple[str, ...]:
     return tuple(name for name in store.legacy() if (parse_name(name) or ("", 0))[:2] not in pointed)
 
 
-def outdated(store: ArtifactStore, state: ActiveState) -> tuple[str, ...]:
-    """Slots whose active version is refused for the libraries alone that it was made with."""
-    actives = ((name, slot.active) for name, slot in state.slots.items() if slot.active is not None)
-    found = ((name, store.examine(name, active)) for name, active in actives)
-    return tuple(name for name, result in found if isinstance(result, Refusal) and result.outdated)
+def outdated(store: ArtifactStore, state: ActiveState) -> tuple[Refusal, ...]:
+    """Active versions that are refused for the libraries alone that they were made with."""
+    found = (store.examine(name, slot.active) for name, slot in state.slots.items() if slot.active is not None)
+    return tuple(result for result in found if isinstance(result, Refusal) and result.outdated)
 
 
 def surplus(store: ArtifactStore, state: ActiveState, keep: int) -> list[tuple[str, int]]:

@@ -130,8 +130,8 @@ class Registry:
         newest = (*self._log.entries(), *told_by(self.state()))  # a killed writer may not have come to its line
         return tuple(dict.fromkeys(entry for entry in newest if entry.slot == slot))
 
-    def outdated(self) -> tuple[str, ...]:
-        """Slots whose active version was made with other libraries than those installed: they need a retrain."""
+    def outdated(self) -> tuple[Refusal, ...]:
+        """Active versions that were made with other libraries than those installed: their slots need a retrain."""
         return outdated(self._store, self.state())
 
     def legacy(self) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ def _damaged(museum: Museum, seed: int) -> Total:
     report = ByteReport()
     attack_all(museum, range(seed, seed + 1), report)
     sweep_manifests(museum, seed, report)
-    return asdict(report)
+    return vars(report)  # not asdict, which makes nonsense of a Counter
 
 
 def swaps(scratch: Path) -> Batches:

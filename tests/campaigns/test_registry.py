@@ -6,6 +6,7 @@ import pytest
 
 from strategy.learning.artifact import Manifest
 from strategy.learning.store import ArtifactStore
+from tests.campaigns.registry import document, play
 from tests.campaigns.registry_bytes import ByteReport, Museum, attack_all
 from tests.campaigns.registry_kills import OPERATIONS, killed_at, prepare, problems_of, steps_of, storm
 from tests.campaigns.swap_storm import Arena, TornModel
@@ -121,3 +122,30 @@ def test_a_model_that_is_changed_in_place_is_found(arena):
         if swap_storm(arena, 400, readers=2, seed=seed, disk=False, swapper=in_place).problems:
             return
     pytest.fail("8,000 reads of a model that is changed in place, and nothing was seen")
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def test_what_was_done_is_not_done_again_and_the_page_tells_it(tmp_path, museum):
+    report = ByteReport()
+    museum.attack("scalper", ".pkl", "bit flip", "left", 0, report)
+    batches = {
+        "kills": {"steps": 4, "problems": []},
+        "writers": {"kills": 20, "changes": 70, "looks": 20, "problems": []},
+        "bytes": vars(report),
+        "swaps": {"reads": 50_000, "decisions": 2_500, "swaps": 60_000, "seconds": 60.0, "loaded": 5, "changes": 9, "problems": ["mixed"]},
+    }
+    ran = []
+    for part, line in batches.items():
+        for _ in range(2):
+            play(iter([(f"{part} 0", lambda part=part, line=line: ran.append(part) or line)]), tmp_path / f"{part}.jsonl")
+    assert ran == list(batches)
+    page = document(tmp_path)
+    for row in (
+        "| kills 0 | 4 | 4 | 0 |",
+        "| 1 | 20 | 70 | 20 | 0 |",
+        "| file, bit flip, left | 1 | 0 |",
+        "| 50,000 | 2,500 | 60,000 | 1,000 | 5 | 9 | 1 |",
+    ):
+        assert row in page
