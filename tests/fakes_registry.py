@@ -1,8 +1,7 @@
-"""Small model versions of dummy bytes, a registry over a folder, and a process that publishes and dies."""
+"""Small model versions of dummy bytes, a registry over a folder, and a process that publishes."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from market_data.clock import ManualClock
 from strategy.learning.artifact import Draft, VerifiedArtifact
+from strategy.learning.libraries import installed
 from strategy.learning.registry import Registry
 
 KEY = b"k" * 32
@@ -37,7 +37,7 @@ def draft(slot: str = "scalper", **changes: Any) -> Draft:
         "rows": 9_000,
         "seed": 42,
         "hyper_parameters": {"trees": 150},
-        "libraries": {"scikit-learn": "1.7.0"},
+        "libraries": {"scikit-learn": installed("scikit-learn")},
         "metrics": {"accuracy": 0.5312345678901234, "expectancy_r": 0.02},
         "gate_report": {"passed": True, "reasons": []},
         "parent": None,
@@ -60,36 +60,20 @@ def no_fault(step: str) -> None:
 
 
 def make_registry(
-    root: Path, *, keep: int = 5, fault: Callable[[str], None] = no_fault, key: bytes = KEY, origin: str = "synthetic"
+    root: Path, *, keep: int = 5, fault: Callable[[str], None] = no_fault, key: bytes = KEY, origin: str = "synthetic", now: datetime = NOW
 ) -> Registry:
-    return Registry(root, origin=origin, key=key, keep_versions=keep, clock=ManualClock(NOW), fault=fault, wait=no_wait)
+    return Registry(root, origin=origin, key=key, keep_versions=keep, clock=ManualClock(now), fault=fault, wait=no_wait)
 
 
 def publish(registry: Registry, slot: str = "scalper", *, body: bytes = b"model bytes", activate: bool = True) -> int:
     return registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
 
 
-class DieAt:
-    """Ends the process at the n-th step, as a kill would: no handler, no `finally`, no flush."""
-
-    def __init__(self, number: int) -> None:
-        self.left = number
-
-    def __call__(self, step: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os._exit(9)
-
-
 def main(arguments: list[str]) -> None:
-    """`ROOT die N` publishes and dies before step N; `ROOT publish N` publishes N versions."""
-    root, what, number = Path(arguments[0]), arguments[1], int(arguments[2])
-    if what == "die":
-        make_registry(root, keep=2, fault=DieAt(number)).publish(draft(), NEW, accept)
-    else:
-        registry = make_registry(root, keep=100)
-        for _ in range(number):
-            publish(registry)
+    """`ROOT N` publishes N versions."""
+    registry = make_registry(Path(arguments[0]), keep=100)
+    for _ in range(int(arguments[1])):
+        publish(registry)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from market_data.correlation import BarMemory
 from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
-from strategy.decision import JobRun
+from strategy.decision import JobRun, ModelEvent
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
@@ -135,6 +135,7 @@ class _Daemon:
         self.models = ActiveModels()
         self.server = ModelServer(self.registry, self.models)
         self.trainer = self._trainer(origin, wall, progress)
+        self._retrain_outdated()
         self.bars = BarMemory(self.loader)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
@@ -206,6 +207,16 @@ class _Daemon:
             serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
         )
         return (performance,)
+
+    def _retrain_outdated(self) -> None:
+        """Libraries change between two starts alone; a version that they no longer open is made anew first."""
+        jobs = {spec.slot: spec.name for spec in specs_of(self.settings, self.symbols)}
+        for refused in self.registry.outdated():
+            logger.warning("{}", refused)
+            event = ModelEvent(self.terminal.clock.now(), refused.slot, "refused", refused.version or 0, str(refused))
+            self.journal.record_model_event(event)
+            if refused.slot in jobs:
+                self.trainer.request(jobs[refused.slot], "libraries")
 
     def _expected_win_rate(self) -> float | None:
         """Mean of the gate reports of the versions in service."""

@@ -173,6 +173,11 @@ class JournalReader:
             "SELECT * FROM decisions NOT INDEXED WHERE account = ? AND mode = ? AND symbol = IFNULL(?, symbol)", limit, symbol
         )
 
+    def decisions_by(self, at: datetime) -> Rows:
+        """Of each symbol the row on its newest bar that had opened by an instant."""
+        sql = "SELECT *, MAX(bar_time) FROM decisions WHERE account = ? AND mode = ? AND bar_time <= ? GROUP BY symbol"
+        return [plain(row) for row in self._reading.rows(sql, (*self._scope, stamp(at)))]
+
     def orders(self, limit: int, symbol: str | None = None) -> Rows:
         """Rows of `orders`, newest first."""
         return self._listed("SELECT * FROM orders NOT INDEXED WHERE account = ? AND mode = ? AND symbol = IFNULL(?, symbol)", limit, symbol)

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from config.errors import ArtifactError
+from strategy.bundle import GOLDEN, file_bytes
 from strategy.golden import check_golden
 from strategy.learning.artifact import Manifest, VerifiedArtifact
+from strategy.learning.libraries import differs
 from strategy.predictor import BundleInfo, FeatureSchema, Inference, Payoff, Predictor
 
 Loader = Callable[[BundleInfo, Inference, Mapping[str, bytes]], Predictor]
@@ -18,11 +20,15 @@ def load_bundle(artifact: VerifiedArtifact) -> Predictor:
     """The predictor of an artifact whose signature and hashes have been checked.
 
     Raises:
-        ArtifactError: the files do not fit the manifest or each other.
+        ArtifactError: the files do not fit the manifest or each other, or other libraries than
+            those that it was made with (by a patch: more is refused before) give other answers.
         SchemaMismatch: the columns do not fit the manifest.
     """
     manifest = artifact.manifest
-    return _loader(manifest.kind)(info_of(manifest), inference_of(manifest), artifact.files)
+    predictor = _loader(manifest.kind)(info_of(manifest), inference_of(manifest), artifact.files)
+    if differs(manifest.libraries):
+        check_golden(predictor, file_bytes(manifest.stem, artifact.files, GOLDEN))
+    return predictor
 
 
 def check_bundle(artifact: VerifiedArtifact) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from strategy.learning.active import EMPTY_SLOT, EMPTY_STATE, ActiveState, SlotState
-from strategy.learning.artifact import VerifiedArtifact
+from strategy.learning.artifact import VerifiedArtifact, parse_name
 from strategy.learning.store import ArtifactStore, Refusal
 
 LEGACY = "legacy, never loaded"
@@ -63,20 +63,37 @@ def describe(store: ArtifactStore, state: ActiveState, name: str, version: int) 
 
 
 def describe_legacy(store: ArtifactStore) -> tuple[VersionInfo, ...]:
-    """The lines of files that no manifest vouches for."""
-    return tuple(
-        VersionInfo(name, None, None, active=False, previous=False, pinned=False, metrics={}, problem=LEGACY) for name in store.legacy()
-    )
+    """The lines of files that no manifest vouches for, set aside or not."""
+    names = (*store.legacy(), *store.aside_names())
+    return tuple(VersionInfo(name, None, None, active=False, previous=False, pinned=False, metrics={}, problem=LEGACY) for name in names)
+
+
+def legacy(store: ArtifactStore, state: ActiveState) -> tuple[str, ...]:
+    """Files that `models import` sets aside; not those of a version in use whose manifest is lost and may be restored."""
+    pointed = {(name, n) for name, slot in state.slots.items() for n in (slot.active, slot.previous)}
+    return tuple(name for name in store.legacy() if (parse_name(name) or ("", 0))[:2] not in pointed)
+
+
+def outdated(store: ArtifactStore, state: ActiveState) -> tuple[Refusal, ...]:
+    """Active versions that are refused for the libraries alone that they were made with."""
+    found = (store.examine(name, slot.active) for name, slot in state.slots.items() if slot.active is not None)
+    return tuple(result for result in found if isinstance(result, Refusal) and result.outdated)
 
 
 def surplus(store: ArtifactStore, state: ActiveState, keep: int) -> list[tuple[str, int]]:
-    """Versions that retention may delete: beyond the newest `keep`, neither active nor previous."""
-    return [
-        (name, n)
-        for name, numbers in store.numbers().items()
-        for n in numbers[: max(0, len(numbers) - keep)]
-        if n not in (state.slot(name).active, state.slot(name).previous)
-    ]
+    """Versions that retention may delete: beyond the newest `keep`, neither pointed at nor in service."""
+    return [(name, n) for name, numbers in store.numbers().items() for n in _beyond(numbers, keep, _used(store, name, state.slot(name)))]
+
+
+def _beyond(numbers: tuple[int, ...], keep: int, used: frozenset[int]) -> tuple[int, ...]:
+    return tuple(n for n in numbers[: max(0, len(numbers) - keep)] if n not in used)
+
+
+def _used(store: ArtifactStore, name: str, slot: SlotState) -> frozenset[int]:
+    """Active and previous, and the version that stands in where the active one is refused."""
+    found, _ = open_slot(store, name, slot)
+    stand_in = frozenset() if found is None else frozenset({found.manifest.version})
+    return stand_in | {n for n in (slot.active, slot.previous) if n is not None}
 
 
 def rebuilt(store: ArtifactStore) -> ActiveState:

@@ -14,7 +14,8 @@ from market_data.clock import Clock, utc_text
 from market_data.files import Wait, pause
 from strategy.learning.active import ActiveFile, ActiveState, Event, Fault, SlotState
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, check_slot, check_suffix, manifest_of
-from strategy.learning.catalogue import VersionInfo, describe, describe_legacy, known, open_slot, rebuilt, surplus
+from strategy.learning.catalogue import VersionInfo, describe, describe_legacy, known, legacy, open_slot, outdated, rebuilt, surplus
+from strategy.learning.promotions import Promotion, PromotionLog, told_by
 from strategy.learning.store import ArtifactStore, Refusal
 
 _LOCK_SECONDS = 60.0
@@ -54,7 +55,8 @@ class Registry:
     ) -> None:
         self.root, self._origin, self._key, self._keep, self._clock, self._fault = root, origin, key, keep_versions, clock, fault
         self._store = ArtifactStore(root, origin=origin, key=key, wait=wait, fault=fault)
-        self._file = ActiveFile(root, lambda: rebuilt(self._store), wait=wait, fault=fault)
+        self._log = PromotionLog(root, wait=wait, fault=fault)
+        self._file = ActiveFile(root, self._rebuilt, wait=wait, fault=fault)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -122,6 +124,19 @@ class Registry:
         """Checks `active.json` and every version; empty when all is well."""
         results = (self._store.examine(name, n) for name, n in known(self._store, self.state()))
         return (*self._pointer_refusal(), *(r for r in results if isinstance(r, Refusal)))
+
+    def promotions(self, slot: str) -> tuple[Promotion, ...]:
+        """Every change of a slot on record, oldest first, however long ago."""
+        newest = (*self._log.entries(), *told_by(self.state()))  # a killed writer may not have come to its line
+        return tuple(dict.fromkeys(entry for entry in newest if entry.slot == slot))
+
+    def outdated(self) -> tuple[Refusal, ...]:
+        """Active versions that were made with other libraries than those installed: their slots need a retrain."""
+        return outdated(self._store, self.state())
+
+    def legacy(self) -> tuple[str, ...]:
+        """Files of an older installation that `set_aside` would move."""
+        return legacy(self._store, self.state())
 
     # Writing.
 
@@ -204,6 +219,18 @@ class Registry:
         with self._writing() as state:
             return self._prune(state)
 
+    def set_aside(self) -> tuple[str, ...]:
+        """Moves the files of an older installation, which are never loaded, into `legacy/`.
+
+        Returns:
+            Where they are now.
+
+        Raises:
+            FileUnavailable: a file could not be moved; those before it were.
+        """
+        with self._writing() as state:
+            return self._store.set_aside(legacy(self._store, state))
+
     # Steps of a write; the lock is held.
 
     @contextmanager
@@ -233,15 +260,20 @@ class Registry:
         if reading.problem is not None:
             self._file.set_aside()
             self._file.write(self._recovered(reading.state))
+        self._log.complete(self.state())
         return self.state()
 
     def _recovered(self, state: ActiveState) -> ActiveState:
         """The same versions under new generations; one number is skipped, for the last reservation may be lost."""
+        state = replace(state, generation=max(state.generation, self._log.last_generation()))  # no generation twice
         for name, slot in state.slots.items():
             number = max(slot.next_version, self._store.highest(name) + 1) + 1
             after = replace(slot, next_version=number)
             state = state.changed(name, "recovered", utc_text(self._clock.now()), after, slot.active)
         return state
+
+    def _rebuilt(self) -> ActiveState:
+        return replace(rebuilt(self._store), generation=self._log.last_generation())
 
     def _check_draft(self, draft: Draft, files: Mapping[str, bytes]) -> None:
         check_slot(draft.slot)
@@ -315,6 +347,7 @@ class Registry:
 
     def _save(self, state: ActiveState, slot: str, event: Event, after: SlotState, version: int) -> None:
         self._file.write(state.changed(slot, event, utc_text(self._clock.now()), after, version))
+        self._log.complete(self.state())
 
     def _prune(self, state: ActiveState) -> tuple[str, ...]:
         return tuple(name for slot, n in surplus(self._store, state, self._keep) for name in self._store.remove(slot, n))

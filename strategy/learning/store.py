@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,18 +14,24 @@ from config.errors import ArtifactError, FileUnavailable
 from market_data.files import Wait, move_into_place, read_file, sync_folder, write_through
 from strategy.learning.active import Fault
 from strategy.learning.artifact import FileEntry, Manifest, VerifiedArtifact, check_slot, check_suffix, parse_name, stem
+from strategy.learning.libraries import mismatch
 
 MODEL_FILES = (".pkl", ".pth", ".npz", ".onnx")
+LEGACY_FOLDER = "legacy"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a version, or the pointer to it, is not used; `version` is None where no version is meant."""
+    """Why a version, or the pointer to it, is not used; `version` is None where no version is meant.
+
+    `outdated`: nothing is wrong with its files, but it was made with other libraries than those installed.
+    """
 
     slot: str
     version: int | None
     file: str
     reason: str
+    outdated: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
@@ -42,11 +49,11 @@ class ArtifactStore:
     """
 
     def __init__(self, root: Path, *, origin: str, key: bytes, wait: Wait, fault: Fault) -> None:
-        self.root, self.staging = root, root / ".staging"
+        self.root, self.staging, self.retired, self.aside = root, root / ".staging", root / ".retired", root / LEGACY_FOLDER
         self._origin, self._key, self._wait, self._fault = origin, key, wait, fault
 
     def examine(self, slot: str, version: int, folder: Path | None = None) -> VerifiedArtifact | Refusal:
-        """Reads a version and checks signature, origin, and size and hash of every file, in this order."""
+        """Reads a version and checks signature, origin, libraries, and size and hash of every file, in this order."""
         folder = self.root if folder is None else folder
         name = f"{stem(slot, version)}.json"
         try:
@@ -59,6 +66,9 @@ class ArtifactStore:
             return Refusal(slot, version, name, f"cannot be read ({error})")
         except ArtifactError as error:
             return Refusal(slot, version, name, str(error))
+        foreign = mismatch(manifest.libraries)
+        if foreign is not None:
+            return Refusal(slot, version, name, foreign, outdated=True)
         return self._examine_files(manifest, folder)
 
     def numbers(self) -> dict[str, tuple[int, ...]]:
@@ -70,14 +80,41 @@ class ArtifactStore:
         return {slot: tuple(sorted(versions)) for slot, versions in sorted(found.items())}
 
     def highest(self, slot: str) -> int:
-        """The highest number of which any file is left, 0 where there is none."""
-        return max((version for found, version, _ in self._parsed() if found == slot), default=0)
+        """The highest number of which any file is left, set aside or not; 0 where there is none."""
+        files = (*_children(self.root), *_children(self.aside))
+        return max((parsed[1] for path in files if (parsed := parse_name(path.name)) is not None and parsed[0] == slot), default=0)
 
     def legacy(self) -> tuple[str, ...]:
         """Names of model files without a manifest: an older installation's, or put here by hand."""
         known = {(slot, version) for slot, versions in self.numbers().items() for version in versions}
+        known |= {parsed[:2] for path in _children(self.retired) if (parsed := parse_name(path.name)) is not None}
         names = (path.name for path in _children(self.root) if path.suffix in MODEL_FILES and not path.name.startswith("."))
         return tuple(sorted(name for name in names if (parse_name(name) or ("", 0))[:2] not in known))
+
+    def aside_names(self) -> tuple[str, ...]:
+        """Names of the files that were set aside, with their folder."""
+        return tuple(f"{LEGACY_FOLDER}/{path.name}" for path in _children(self.aside))
+
+    def set_aside(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Moves files into the folder of what is never loaded; one that has the name of an older one gets a number.
+
+        Returns:
+            Where each is now, below the root.
+
+        Raises:
+            FileUnavailable: a file could not be moved; those before it were.
+        """
+        moved = []
+        for name in names:
+            self._fault("set aside")
+            try:
+                self.aside.mkdir(exist_ok=True)
+                target = _free(self.aside / name)
+                (self.root / name).rename(target)
+            except OSError as error:
+                raise FileUnavailable(str(self.root / name), f"cannot be moved to {self.aside} ({error}); close what holds it") from error
+            moved.append(f"{LEGACY_FOLDER}/{target.name}")
+        return tuple(moved)
 
     def stage(self, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
         """Writes a version through to the disk in a folder of its own, the manifest first.
@@ -110,7 +147,9 @@ class ArtifactStore:
             move_into_place(folder / name, self.root / name, wait=self._wait)
 
     def clean(self) -> None:
-        """Takes away what a killed writer left: temporary files, its staging, files placed without their manifest."""
+        """Takes away what a killed writer left: its staging, files placed without their manifest, half-deleted versions, temporary files."""
+        for manifest in _children(self.retired):
+            self._bury(manifest)
         for folder in _children(self.staging):
             self._withdraw(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,11 +163,26 @@ class ArtifactStore:
         return tuple(sorted((p for p in paths if p.suffix in (*MODEL_FILES, ".json")), key=lambda p: (p.suffix == ".json", p.name)))
 
     def remove(self, slot: str, version: int) -> tuple[str, ...]:
-        """Deletes a version, the manifest last, so that one cut short is still known and ends next time."""
+        """Deletes a version: its manifest leaves the root first, in one step, and with it the version.
+
+        What a kill, or a program that holds a file open (Windows), then leaves over, `clean` takes away.
+        """
+        manifest = self.retired / f"{stem(slot, version)}.json"
+        self._fault("retire .json")
+        try:
+            self.retired.mkdir(exist_ok=True)
+            (self.root / manifest.name).replace(manifest)
+        except OSError:  # held open: the next prune comes back to it
+            return ()
+        return self._bury(manifest)
+
+    def _bury(self, manifest: Path) -> tuple[str, ...]:
+        """Deletes the files of a version that has left the root, its manifest last; the names of those deleted."""
+        named = parse_name(manifest.name)
         removed = []
-        for path in self.files_of(slot, version):
+        for path in (*(self.files_of(*named[:2]) if named is not None else ()), manifest):
             self._fault(f"remove {path.suffix}")
-            if not _unlink(path):  # held open (Windows): the next prune finishes
+            if not _unlink(path):
                 break
             removed.append(path.name)
         return tuple(removed)
@@ -192,6 +246,12 @@ def _children(folder: Path) -> tuple[Path, ...]:
         return tuple(sorted(folder.iterdir()))
     except (FileNotFoundError, NotADirectoryError):
         return ()
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first numbered one that nothing bears: `scalper.pkl`, `scalper.2.pkl`."""
+    numbered = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 def _unlink(path: Path) -> bool:

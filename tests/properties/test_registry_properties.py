@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from config.errors import ArtifactError
+from market_data.clock import utc_text
 from strategy.learning.active import ActiveState
-from tests.fakes_registry import FILES, accept, draft, make_registry
+from strategy.learning.promotions import reign_at, reigns
+from tests.fakes_registry import FILES, NOW, accept, draft, make_registry
 
 SLOTS = ("scalper", "lstm_EURUSD")
 KEEP = 2
@@ -47,13 +52,15 @@ class RegistryMachine(RuleBasedStateMachine):
         self.damaged: set[tuple[str, int]] = set()
         self.shadows: set[tuple[str, int]] = set()
         self.generation = 0
+        self.now = NOW
+        self.truth: list[tuple[str, dict[str, int | None]]] = []
         self.fsync = mock.patch("os.fsync", lambda handle: None)
         self.fsync.start()
 
     @initialize()
     def start(self) -> None:
         self.killer.left = None
-        self.registry = make_registry(self.root, keep=KEEP, fault=self.killer)
+        self.registry = make_registry(self.root, keep=KEEP, fault=self.killer, now=self.now)
         self.reader = make_registry(self.root, keep=KEEP)
 
     def teardown(self) -> None:
@@ -103,7 +110,7 @@ class RegistryMachine(RuleBasedStateMachine):
             self.registry.publish(draft(slot), FILES, refuse)
         assert self.served(slot) == before
 
-    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 22), activate=st.booleans())
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 24), activate=st.booleans())
     def die_publishing(self, slot: str, steps: int, activate: bool) -> None:
         old = self.served(slot)
         self.killer.left = steps
@@ -122,13 +129,56 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 4))
     def die_rolling_back(self, slot: str, steps: int) -> None:
         held = self.registry.state().slot(slot)
-        self.killer.left = steps
-        with contextlib.suppress(Killed, ArtifactError):
-            self.registry.rollback(slot)
-        self.start()
+        self.die(steps, lambda: self.registry.rollback(slot))
         after = self.registry.state().slot(slot)
         assert after.active in (held.active, held.previous)
         self.shadows.discard((slot, after.active or 0))
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 4), data=st.data())
+    def die_promoting(self, slot: str, steps: int, data: st.DataObject) -> None:
+        if not self.numbers[slot]:
+            return
+        version = data.draw(st.sampled_from(self.numbers[slot]))
+        before = self.registry.state().slot(slot)
+        self.die(steps, lambda: self.registry.promote(slot, version))
+        after = self.registry.state().slot(slot)
+        assert after.active in (before.active, version)
+        if after.active == version:
+            self.shadows.discard((slot, version))
+
+    @rule(steps=st.integers(0, 8))
+    def die_pruning(self, steps: int) -> None:
+        before = self.registry.state()
+        self.die(steps, self.registry.prune)
+        assert self.registry.state() == before
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 4), pinned=st.booleans())
+    def die_pinning(self, slot: str, steps: int, pinned: bool) -> None:
+        before = self.registry.state().slot(slot)
+        self.die(steps, lambda: self.registry.pin(slot, pinned))
+        after = self.registry.state().slot(slot)
+        assert (after.active, after.previous) == (before.active, before.previous)
+        assert after.pinned in (before.pinned, pinned)
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 2))
+    def die_setting_aside(self, slot: str, steps: int) -> None:
+        """Files of an older installation; a kill leaves some where they were, and the next time takes them."""
+        names = (f"{slot}.pkl", f"{slot}_scaler.pkl")
+        for name in names:
+            (self.root / name).write_bytes(b"old")
+        before = self.registry.state()
+        self.die(steps, self.registry.set_aside)
+        self.registry.set_aside()
+        assert self.registry.state() == before
+        assert not any((self.root / name).exists() for name in names)
+        assert {f"legacy/{name}" for name in names} <= {v.slot for v in self.registry.versions()}
+
+    def die(self, steps: int, act: Callable[[], object]) -> None:
+        """Acts, is killed before a step, and starts again."""
+        self.killer.left = steps
+        with contextlib.suppress(Killed, ArtifactError):
+            act()
+        self.start()
 
     @rule(slot=st.sampled_from(SLOTS), data=st.data())
     def promote(self, slot: str, data: st.DataObject) -> None:
@@ -225,8 +275,30 @@ class RegistryMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_lying_about(self) -> None:
         assert not [p for p in self.root.iterdir() if p.suffix == ".tmp"]
-        assert all(v.version is not None for v in self.registry.versions()), "files without a manifest"
+        assert self.registry.legacy() == (), "files without a manifest"
+        assert not list((self.root / ".retired").glob("*"))
+
+    @invariant()
+    def the_record_answers_for_every_time(self) -> None:
+        state = self.reader.state()
+        self.truth.append((utc_text(self.now), {slot: state.slot(slot).active for slot in SLOTS}))
+        self.now += timedelta(minutes=1)
+        self.registry._clock.set(self.now)
+        for slot in SLOTS:
+            entries = self.reader.promotions(slot)
+            assert [e.generation for e in entries] == sorted({e.generation for e in entries})
+            held = reigns(entries, state.slot(slot).active)
+            for at, active in self.truth:
+                found = reign_at(held, at)
+                assert (found.version if found is not None else None) == active[slot]
 
 
 TestRegistry = RegistryMachine.TestCase
 TestRegistry.settings = settings(max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.campaign
+class TestRegistryLong(RegistryMachine.TestCase):
+    """The same, many times over."""
+
+    settings = settings(TestRegistry.settings, max_examples=1_000, stateful_step_count=40)

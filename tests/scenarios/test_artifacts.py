@@ -147,6 +147,23 @@ class TestOrigin:
         assert "synthetic" in refused["detail"]
         assert "file" in refused["detail"]
 
+    def test_a_model_of_other_libraries_is_refused_and_its_slot_retrained(self, trained, prices):
+        """As after an upgrade; both versions that the slot has were made before it."""
+        key = bytes.fromhex((trained / "signing.key").read_text(encoding="utf-8").strip())
+        for version in (1, 2):
+            path = trained / "models" / f"scalper_v{version}.json"
+            manifest = Manifest.trusted(path.read_bytes(), key)
+            older = replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.24.2"}).signed(key)
+            path.write_bytes(older.to_json())
+        run_here(trained, BARS, OFTEN, prices)
+        assert refusals(trained)[0]["version"] == 2
+        assert "made with scikit-learn 0.24.2, installed is" in refusals(trained)[0]["detail"]
+        assert serving(trained).get("scalper") in (None, 3)
+        (run,) = [row for row in table(trained, "job_runs") if row["trigger"] == "libraries"]
+        assert run["job"] == "train:scalper"
+        assert run["outcome"] in ("promoted", "rejected")
+        assert all(job["trigger"] != "libraries" for job in table(trained, "job_runs") if job["job"] != "train:scalper")
+
     def test_a_home_of_another_origin_is_not_entered(self, trained):
         with pytest.raises(HomeError, match=r"bound to file, not to synthetic.*--home") as error:
             run_here(trained, BARS)

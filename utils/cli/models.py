@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from utils.cli.options import HomeOption, JsonOption, existing_home, one_of, settings_with
+from utils.cli import model_diff, model_import, model_log
+from utils.cli.options import HomeOption, JsonOption
 from utils.cli.output import cell, fixed, minute, say, say_json, say_pairs, say_table
+from utils.cli.registry import SlotArgument, check_known, opened, verified
 
 if TYPE_CHECKING:
-    from config.home import Home
     from strategy.learning.active import ActiveState
     from strategy.learning.artifact import Manifest
     from strategy.learning.catalogue import VersionInfo
-    from strategy.learning.registry import Registry
 
 app = typer.Typer(rich_markup_mode=None, help="Versions: which serve, why, and back again.")
-
-SlotArgument = Annotated[str, typer.Argument(metavar="SLOT", help="scalper, xgboost, lstm_EURUSD, ...")]
+app.command("diff")(model_diff.diff)
+app.command("log")(model_log.log)
+app.command("import")(model_import.import_models)
 
 
 @app.command("list")
 def list_versions(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Every version on disk; each is checked."""
-    with _registry(home) as (registry, _):
+    with opened(home) as (registry, _):
         infos = registry.versions()
     if as_json:
         say_json([asdict(info) for info in infos])
@@ -46,12 +44,12 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """One version: what taught it, what the gate found, its files."""
-    with _registry(home) as (registry, _):
-        _check(registry, slot, version)
+    with opened(home) as (registry, _):
+        check_known(registry, slot, version)
         number = version if version is not None else registry.state().slot(slot).active
         if number is None:
             raise typer.BadParameter(f"slot {slot} has no active version; say which one, see `models list`")
-        manifest = _verified(registry, slot, number)
+        manifest = verified(registry, slot, number)
     say_json(json.loads(manifest.to_json())) if as_json else _show(manifest)
 
 
@@ -60,7 +58,7 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Checks signature, size and hash of every file; exit code 5 if anything is refused."""
     from config.errors import CheckFailed
 
-    with _registry(home) as (registry, _):
+    with opened(home) as (registry, _):
         refusals = registry.verify()
         count = sum(info.version is not None for info in registry.versions())
     if as_json:
@@ -76,10 +74,10 @@ def promote(
     slot: SlotArgument, version: Annotated[int, typer.Argument(metavar="VERSION")], home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
     """Makes a version the active one."""
-    with _registry(home) as (registry, held):
-        _check(registry, slot, version)
+    with opened(home) as (registry, held):
+        check_known(registry, slot, version)
         before = registry.state()
-        _verified(registry, slot, version)
+        verified(registry, slot, version)
         _switched(slot, before, registry.promote(slot, version), held, as_json)
 
 
@@ -91,24 +89,24 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Puts the previous version back."""
-    with _registry(home) as (registry, held):
-        _check(registry, slot, to)
+    with opened(home) as (registry, held):
+        check_known(registry, slot, to)
         before = registry.state()
         target = to if to is not None else before.slot(slot).previous
         if target is not None:
-            _verified(registry, slot, target)
+            verified(registry, slot, target)
         _switched(slot, before, registry.rollback(slot, to), held, as_json)
 
 
 @app.command()
 def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Keeps the active version whatever is trained."""
-    with _registry(home) as (registry, _):
-        _check(registry, slot, None)
+    with opened(home) as (registry, _):
+        check_known(registry, slot, None)
         before = registry.state()
         active = before.slot(slot).active
         if active is not None:
-            _verified(registry, slot, active)  # or the slot would stay empty whatever is trained
+            verified(registry, slot, active)  # or the slot would stay empty whatever is trained
         after = registry.pin(slot)
         _answer(slot, before, after, f"version {after.slot(slot).active} stays active whatever is trained", as_json)
 
@@ -116,8 +114,8 @@ def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False
 @app.command()
 def unpin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Lets new versions serve again."""
-    with _registry(home) as (registry, _):
-        _check(registry, slot, None)
+    with opened(home) as (registry, _):
+        check_known(registry, slot, None)
         before, after = registry.state(), registry.pin(slot, pinned=False)
         _answer(slot, before, after, f"new versions may serve again; version {after.slot(slot).active} is active", as_json)
 
@@ -129,7 +127,7 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Deletes versions beyond KEEP_VERSIONS; never the active, previous or pinned one."""
-    with _registry(home) as (registry, _):
+    with opened(home) as (registry, _):
         names = registry.prune(dry_run)
     if as_json:
         say_json({"dry_run": dry_run, "files": names})
@@ -138,50 +136,6 @@ def prune(
         say(f"{'would delete' if dry_run else 'deleted'} {name}")
     if not names:
         say("nothing to delete")
-
-
-def registry_of(home: Home, origin: str) -> Registry:
-    """The registry of a home, with its own origin and key."""
-    from config.home import signing_key
-    from market_data.clock import SystemClock
-    from strategy.learning.registry import Registry
-
-    chosen = settings_with({}).models
-    override = chosen.model_signing_key
-    key = signing_key(home, override.get_secret_value() if override is not None else None)
-    return Registry(home.models, origin=origin, key=key, keep_versions=chosen.keep_versions, clock=SystemClock())
-
-
-@contextmanager
-def _registry(home: Path | None) -> Iterator[tuple[Registry, bool]]:
-    """The registry, and whether a daemon holds the home."""
-    from config.home import is_held
-
-    found, origin = existing_home(home)
-    yield registry_of(found, origin), is_held(found)
-
-
-def _check(registry: Registry, slot: str, version: int | None) -> None:
-    """A slot or version that nobody made is a slip of the user's, not a damaged file."""
-    infos = registry.versions()
-    slots = {info.slot for info in infos if info.version is not None} | set(registry.state().slots)
-    one_of(slot, tuple(sorted(slots)), "slot")
-    if version is not None:
-        one_of(str(version), tuple(str(info.version) for info in infos if info.slot == slot), f"version of {slot}")
-
-
-def _verified(registry: Registry, slot: str, version: int) -> Manifest:
-    """The manifest of a version.
-
-    Raises:
-        CheckFailed: a file of it is missing, altered or foreign.
-    """
-    from config.errors import ArtifactError, CheckFailed
-
-    try:
-        return registry.open(slot, version).manifest
-    except ArtifactError as error:
-        raise CheckFailed(f"refused: {error}") from error
 
 
 def _switched(slot: str, before: ActiveState, after: ActiveState, running: bool, as_json: bool) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from utils.cli.journal import journal_of
-from utils.cli.models import registry_of
 from utils.cli.options import (
     AccountOption,
     HomeOption,
@@ -23,6 +22,7 @@ from utils.cli.options import (
     settings_with,
 )
 from utils.cli.output import say, say_json, say_pairs
+from utils.cli.registry import registry_of
 
 if TYPE_CHECKING:
     from config.settings import Settings

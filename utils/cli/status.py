@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import StorageBusy, StorageError
 from utils.cli.journal import journal_of
-from utils.cli.models import registry_of
 from utils.cli.options import AccountOption, HomeOption, JsonOption, existing_home
 from utils.cli.output import minute, models_text, say_json, say_pairs
+from utils.cli.registry import registry_of
 
 if TYPE_CHECKING:
     from config.home import Home

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from config.errors import ArtifactError, FileUnavailable
 from market_data.clock import ManualClock
 from strategy.learning.artifact import FileEntry, Manifest
 from strategy.learning.registry import Registry
-from tests.fakes_registry import FILES, KEY, NEW, NOW, OLD, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -50,7 +51,7 @@ def test_files_lie_under_their_fixed_names_and_staging_is_empty(tmp_path):
     registry = make_registry(tmp_path)
     publish(registry, "lstm_EURUSD")
     names = {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")}
-    assert names == {f"lstm_EURUSD_v1{s}" for s in (*FILES, ".json")} | {"active.json", "active.json.bak"}
+    assert names == {f"lstm_EURUSD_v1{s}" for s in (*FILES, ".json")} | {"active.json", "active.json.bak", "promotions.jsonl"}
     registry.prune()
     assert not list((tmp_path / ".staging").iterdir())
 
@@ -408,7 +409,29 @@ def test_prune_goes_on_another_time_where_a_file_is_held_open(tmp_path, monkeypa
     monkeypatch.setattr(Path, "unlink", held)
     for _ in range(4):
         publish(registry)
-    assert (tmp_path / "scalper_v1.json").exists()
+    assert (tmp_path / "scalper_v1_golden.npz").exists()
+    assert [(v.slot, v.version) for v in registry.versions()] == [("scalper", 3), ("scalper", 4)]  # neither a version nor nobody's
+    assert registry.verify() == ()
+    monkeypatch.undo()
+    registry.prune()
+    assert not list(tmp_path.glob("scalper_v1*"))
+    assert not list((tmp_path / ".retired").iterdir())
+
+
+def test_a_manifest_that_is_held_open_keeps_its_version_for_another_time(tmp_path, monkeypatch):
+    registry = make_registry(tmp_path, keep=2)
+    replace = Path.replace
+
+    def held(path: Path, target: Path) -> Path:
+        if path == tmp_path / "scalper_v1.json":
+            raise PermissionError(13, "sharing violation")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    for _ in range(4):
+        publish(registry)
+    assert [v.version for v in registry.versions()] == [1, 3, 4]
+    assert registry.verify() == ()
     monkeypatch.undo()
     assert "scalper_v1.json" in registry.prune()
     assert [v.version for v in registry.versions()] == [3, 4]
@@ -607,69 +630,11 @@ def test_an_empty_folder_is_no_problem(tmp_path):
     assert registry.versions() == ()
 
 
-# Killed writers, and several at once.
-
-
-def recorded_steps(root: Path) -> list[str]:
-    steps: list[str] = []
-    make_registry(root, keep=2, fault=steps.append).publish(draft(), NEW, accept)
-    return steps
-
-
-def two_versions(root: Path) -> None:
-    registry = make_registry(root, keep=2)
-    registry.publish(draft(), OLD, accept)
-    registry.publish(draft(), OLD, accept)
-
-
-def check_after_kill(root: Path) -> None:
-    registry = make_registry(root, keep=2)
-    found, refusals = registry.open_active()
-    artifact = found["scalper"]
-    assert refusals == ()
-    assert registry.problem is None
-    assert (artifact.manifest.version, artifact.files[".pkl"]) in ((2, OLD[".pkl"]), (3, NEW[".pkl"]))
-    registry.prune()
-    assert registry.verify() == ()
-    names = {p.name for p in root.iterdir()}
-    assert not [n for n in names if n.endswith(".tmp")]
-    assert not list((root / ".staging").glob("*"))
-    assert registry.versions() == registry.versions("scalper")  # no orphan of the attempt is left
-    assert publish(registry) == 4 if "scalper_v3.json" in names else publish(registry) in (3, 4)
-
-
-def die_before(root: Path, steps: list[str], numbers: list[int]) -> None:
-    for first in range(0, len(numbers), 2):  # two at a time: the machine may have two cores
-        running = []
-        for number in numbers[first : first + 2]:
-            two_versions(root / str(number))
-            running.append((number, child(root / str(number), "die", str(number))))
-        for number, process in running:
-            _, stderr = process.communicate(timeout=60)
-            assert process.returncode == 9, (steps[number], stderr.decode())
-            check_after_kill(root / str(number))
-
-
-TURNING_POINTS = ("replace active.json", "stage .pkl", "place .pkl", "place _features.pkl", "place .json", "remove .pkl")
-
-
-def test_killed_at_its_turning_points_exactly_one_valid_version_serves(tmp_path):
-    two_versions(tmp_path / "rehearsal")
-    steps = recorded_steps(tmp_path / "rehearsal")
-    assert set(TURNING_POINTS) <= set(steps)
-    last = len(steps) - 1 - steps[::-1].index("replace active.json")
-    die_before(tmp_path, steps, [*(steps.index(step) for step in TURNING_POINTS), last, last + 1])
-
-
-@pytest.mark.campaign
-def test_killed_before_any_step_exactly_one_valid_version_serves(tmp_path):
-    two_versions(tmp_path / "rehearsal")
-    steps = recorded_steps(tmp_path / "rehearsal")
-    die_before(tmp_path, steps, list(range(len(steps))))
+# Several writers at once; what kills do to them is in tests/campaigns/test_registry.py.
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
-    both = [child(tmp_path, "publish", "4") for _ in range(2)]
+    both = [child(tmp_path, "4") for _ in range(2)]
     for process in both:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr.decode()
@@ -703,3 +668,124 @@ def test_a_lock_held_for_ever_is_named(tmp_path, monkeypatch):
 
     registry.publish(draft(), FILES, write_again)
     assert serving(registry) == 1
+
+
+# Retention, the record, other libraries, older installations.
+
+
+def test_a_version_that_stands_in_is_never_pruned(tmp_path):
+    for _ in range(3):
+        publish(make_registry(tmp_path))
+    registry = make_registry(tmp_path, keep=2)
+    for version in (2, 3):
+        damage_flip(tmp_path / f"scalper_v{version}.pkl")
+    assert serving(registry) == 1
+    registry.prune()
+    assert serving(registry) == 1
+
+
+def test_the_record_outlives_the_bounded_history(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    for number in range(120):
+        registry.pin("scalper", number % 2 == 0)
+    assert [(e.event, e.before, e.after) for e in registry.promotions("scalper")[:2]] == [("promoted", None, 1), ("promoted", 1, 2)]
+    assert len(registry.promotions("scalper")) == registry.state().generation == 122
+    assert registry.promotions("xgboost") == ()
+
+
+def test_what_a_killed_writer_did_not_record_is_told_and_then_recorded(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    path = tmp_path / "promotions.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert [entry.after for entry in registry.promotions("scalper")] == [1, 2]
+    make_registry(tmp_path)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def test_a_generation_never_falls_even_where_pointer_and_mirror_are_lost(tmp_path):
+    publish_four = make_registry(tmp_path)
+    for _ in range(4):
+        publish(publish_four)
+    for name in ("active.json", "active.json.bak"):
+        (tmp_path / name).unlink()
+    registry = make_registry(tmp_path)
+    assert registry.state().generation == 5
+    assert [entry.generation for entry in registry.promotions("scalper")] == [1, 2, 3, 4, 5]
+
+
+OTHER_LIBRARIES = {"scikit-learn": "0.24.0"}
+
+
+def test_a_version_of_other_libraries_is_refused_and_its_slot_named(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry, "xgboost")
+    path = tmp_path / "scalper_v1.json"
+    made_elsewhere = Manifest(**{**vars_of(Manifest.trusted(path.read_bytes(), KEY)), "libraries": OTHER_LIBRARIES})
+    path.write_bytes(made_elsewhere.signed(KEY).to_json())
+    found, refusals = registry.open_active()
+    assert set(found) == {"xgboost"}
+    assert [(r.slot, r.version, r.outdated) for r in refusals] == [("scalper", 1, True)]
+    assert "made with scikit-learn 0.24.0, installed is" in refusals[0].reason
+    assert registry.outdated() == registry.verify() == refusals
+    with pytest.raises(ArtifactError, match="retrain this slot"):
+        registry.open("scalper", 1)
+
+
+def vars_of(manifest: Manifest) -> dict[str, object]:
+    return {field.name: getattr(manifest, field.name) for field in fields(Manifest)}
+
+
+def test_an_altered_version_is_not_outdated(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry)
+    damage_flip(tmp_path / "scalper_v1.pkl")
+    assert registry.outdated() == ()
+    assert not registry.verify()[0].outdated
+
+
+def test_files_of_an_older_installation_are_set_aside(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry)
+    for name in ("scalper.pkl", "lstm_EURUSD.pth", "scalper_v9.pkl"):
+        (tmp_path / name).write_bytes(b"old")
+    assert registry.legacy() == ("lstm_EURUSD.pth", "scalper.pkl", "scalper_v9.pkl")
+    assert registry.set_aside() == ("legacy/lstm_EURUSD.pth", "legacy/scalper.pkl", "legacy/scalper_v9.pkl")
+    assert (registry.legacy(), registry.set_aside()) == ((), ())
+    assert [v.slot for v in registry.versions() if v.version is None] == [
+        "legacy/lstm_EURUSD.pth",
+        "legacy/scalper.pkl",
+        "legacy/scalper_v9.pkl",
+    ]
+    assert (tmp_path / "legacy" / "scalper.pkl").read_bytes() == b"old"
+    assert serving(registry) == 1
+    assert publish(registry) == 10  # a number that once named a file is not given again
+
+
+def test_a_second_file_of_one_name_is_kept_beside_the_first(tmp_path):
+    registry = make_registry(tmp_path)
+    for content in (b"first", b"second", b"third"):
+        (tmp_path / "scalper.pkl").write_bytes(content)
+        registry.set_aside()
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "legacy").iterdir()}
+    assert kept == {"scalper.pkl": b"first", "scalper.2.pkl": b"second", "scalper.3.pkl": b"third"}
+
+
+def test_files_of_a_version_in_use_stay_where_its_manifest_can_be_restored(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry)
+    manifest = (tmp_path / "scalper_v1.json").read_bytes()
+    (tmp_path / "scalper_v1.json").unlink()
+    assert registry.set_aside() == ()
+    (tmp_path / "scalper_v1.json").write_bytes(manifest)
+    assert serving(registry) == 1
+
+
+def test_a_file_that_cannot_be_moved_is_named_and_stays(tmp_path):
+    registry = make_registry(tmp_path)
+    (tmp_path / "scalper.pkl").write_bytes(b"old")
+    (tmp_path / "legacy").write_bytes(b"in the way")
+    with pytest.raises(FileUnavailable, match=r"scalper\.pkl"):
+        registry.set_aside()
+    assert (tmp_path / "scalper.pkl").read_bytes() == b"old"

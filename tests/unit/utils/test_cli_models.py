@@ -1,12 +1,20 @@
 """`models`: the registry by hand."""
 
 import json
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta, timezone
 
 import pytest
 
-from config.home import hold_home, open_home
-from tests.fakes_commands import answer, commands, registry_in
-from tests.fakes_registry import publish
+from config.home import hold_home, open_home, signing_key
+from market_data.clock import ManualClock, utc_text
+from strategy.decision import ModelEvent
+from tests.contracts.recorder_contract import START
+from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
+from tests.fakes_registry import FILES, accept, draft, make_registry, publish
+from utils.journal_queries import JournalReader
+from utils.trade_journal import TradeJournal
 
 
 @pytest.fixture
@@ -135,3 +143,167 @@ def test_prune_names_what_it_deletes_and_a_dry_run_deletes_nothing(models, regis
     assert (home.models / "scalper_v1.pkl").exists()
     assert "scalper_v1.pkl" in answer(models("prune", "--json"))["files"]
     assert not (home.models / "scalper_v1.pkl").exists()
+
+
+# --- diff ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(home):
+    """A version, and one of other columns, settings and figures."""
+    registry = registry_in(home)
+    registry.publish(draft(), FILES, accept)
+    changes = {
+        "features": ("atr_14", "return_1", "spread"),
+        "hyper_parameters": {"trees": 200},
+        "metrics": {"accuracy": 0.55, "folds": {"1": {"rows": 70}}},
+        "rows": 12_000,
+    }
+    registry.publish(draft(**changes), FILES, accept)
+    return registry
+
+
+def test_diff_tells_what_differs(models, two):
+    told = answer(models("diff", "scalper", "1", "2", "--json"))
+    assert told["versions"] == [1, 2]
+    assert told["facts"]["rows"] == [9_000, 12_000]
+    assert "seed" not in told["facts"]  # the same in both
+    assert told["features"] == {"added": ["spread"], "removed": [], "reordered": True}
+    assert told["settings"] == {"hyper_parameters.trees": [150, 200]}
+    assert told["metrics"]["folds.1.rows"] == [None, 70]
+
+
+def test_diff_compares_with_the_active_version(models, two):
+    assert answer(models("diff", "scalper", "1", "--json"))["versions"] == [1, 2]
+    text = models("diff", "scalper", "1").stdout
+    for words in ("version 1  version 2", "columns added: spread", "columns removed: none", "another order", "+0.018765"):
+        assert words in text
+
+
+def test_diff_of_a_version_with_itself_finds_nothing(models, two):
+    told = answer(models("diff", "scalper", "2", "2", "--json"))
+    assert (told["settings"], told["features"]) == ({}, {"added": [], "removed": [], "reordered": False})
+    assert set(told["facts"]) == {"created", "first_bar", "last_bar", "rows"}
+    assert "same settings" in models("diff", "scalper", "2", "2").stdout
+
+
+def test_diff_refuses_what_is_altered_and_what_nobody_made(models, two, home):
+    assert models("diff", "scalper", "1", "7").exit_code == 2
+    (home.models / "scalper_v1.pkl").write_bytes(b"MODEL bytes")
+    assert models("diff", "scalper", "1", "2").exit_code == 5
+
+
+# --- import -------------------------------------------------------------------------------------
+
+OLD_FILES = ("lstm_EURUSD.pth", "lstm_EURUSD_scaler.pkl", "scalper.pkl", "xgboost_features.pkl", "notes.pkl")
+
+
+@pytest.fixture
+def older(home):
+    """A home over the models of an older installation."""
+    for name in OLD_FILES:
+        (home.models / name).write_bytes(b"old")
+    with closing(state_of(home)) as state:
+        yield state
+
+
+def test_import_sets_old_files_aside_and_queues_their_slots(models, older, home):
+    told = answer(models("import", "--json"))
+    assert set(told["files"]) == {f"legacy/{name}" for name in OLD_FILES}
+    assert told["retrain"] == older.get("control.retrain") == ["lstm_EURUSD", "scalper", "xgboost"]
+    assert models("list").stdout.count("legacy, never loaded") == len(OLD_FILES)
+    assert models("import").stdout == "nothing to import: no file in models/ is without a manifest\n"
+    assert models("verify").stdout == "ok: 0 versions\n"
+
+
+def test_a_dry_run_of_import_moves_and_queues_nothing(models, older, home):
+    text = models("import", "--dry-run").stdout
+    assert "would set aside scalper.pkl" in text
+    assert "would be queued: lstm_EURUSD, scalper, xgboost" in text
+    assert (home.models / "scalper.pkl").exists()
+    assert older.get("control.retrain") is None
+
+
+def test_import_adds_to_what_was_asked_for_before(models, older):
+    older.set("control.retrain", ["lstm_GBPUSD"])
+    models("import")
+    assert older.get("control.retrain") == ["lstm_EURUSD", "lstm_GBPUSD", "scalper", "xgboost"]
+
+
+def test_a_name_that_tells_no_slot_queues_nothing(models, home):
+    (home.models / "notes.pkl").write_bytes(b"old")
+    assert "no retrain queued" in models("import").stdout
+    with closing(state_of(home)) as state:
+        assert state.get("control.retrain") is None
+
+
+# --- log ----------------------------------------------------------------------------------------
+
+
+def at(minute: int) -> str:
+    return utc_text(START + timedelta(minutes=minute))
+
+
+@pytest.fixture
+def lived(tmp_path):
+    """Versions 1 and 2 promoted at minutes 10 and 20, back to 1 at 30; the journal's decisions at 0, 1 and 2 used another."""
+    home = home_with_journal(tmp_path / "home")
+    for minute, act in ((10, publish), (20, publish), (30, lambda registry: registry.rollback("scalper"))):
+        act(make_registry(home.models, key=signing_key(home, None), now=START + timedelta(minutes=minute)))
+    return home
+
+
+@pytest.mark.parametrize(("minute", "version", "by"), [(5, None, None), (10, 1, "promoted"), (29, 2, "promoted"), (31, 1, "rolled back")])
+def test_the_log_says_which_version_served_at_a_time(models, lived, minute, version, by):
+    (row,) = answer(models("log", "--at", at(minute), "--json"))["slots"]
+    assert (row["slot"], row["active"], row["by"]) == ("scalper", version, by)
+
+
+def test_the_log_says_what_the_decisions_used(models, lived):
+    (row,) = answer(models("log", "--at", at(1), "--json"))["slots"]
+    with closing(JournalReader(lived.journal, account="simulated/1", mode="simulated")) as journal:
+        used = {made["bar_time"]: made["versions"].get("scalper") for made in journal.decisions(9)}
+    assert row["bar"] == max(bar for bar in used if bar <= at(1))
+    assert row["decided_with"] == used[row["bar"]]
+
+
+def test_a_time_may_have_a_zone_or_none_and_must_be_one(models, lived):
+    local = (START + timedelta(minutes=29)).astimezone(timezone(timedelta(hours=2)))
+    for text in (local.isoformat(), at(29), at(29).removesuffix("Z")):
+        assert answer(models("log", "--at", text, "--json"))["at"] == at(29)
+    assert models("log", "--at", "yesterday").exit_code == 2
+
+
+def test_the_log_lists_changes_newest_first(models, lived):
+    rows = answer(models("log", "--json"))
+    assert [(row["event"], row["before"], row["after"]) for row in rows] == [
+        ("rolled back", 2, 1),
+        ("promoted", 1, 2),
+        ("promoted", None, 1),
+    ]
+    assert len(answer(models("log", "scalper", "--limit", "1", "--json"))) == 1
+    assert "rolled back" in models("log").stdout
+    assert models("log", "foo").exit_code == 2
+
+
+def test_what_is_older_than_the_record_comes_from_the_journal(models, lived):
+    """A home whose record began after its first promotion."""
+    registry = registry_in(lived)
+    slot = registry.state().slot("scalper")
+    registry._file.write(registry.state().with_slot("scalper", replace(slot, history=slot.history[1:])))
+    path = lived.models / "promotions.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with closing(TradeJournal(lived.journal, account="simulated/1", mode="simulated", clock=ManualClock(START))) as journal:
+        for minute, event, version in ((-10, "rejected", 0), (10, "promoted", 1), (20, "promoted", 2)):
+            journal.record_model_event(ModelEvent(START + timedelta(minutes=minute), "scalper", event, version, "told by the trainer"))
+    found = {minute: answer(models("log", "--at", at(minute), "--json"))["slots"][0]["active"] for minute in (-5, 9, 11, 21, 31)}
+    assert found == {-5: None, 9: None, 11: 1, 21: 2, 31: 1}
+    assert [row["generation"] for row in answer(models("log", "--json"))] == [3, 2, 0]
+
+
+def test_a_command_is_dated_by_the_simulated_market(models, lived):
+    """Or its rollback would stand years after the daemon's own changes."""
+    with closing(state_of(lived)) as state:
+        state.set("status", {"at": at(40)})
+    models("promote", "scalper", "2")
+    assert answer(models("log", "--limit", "1", "--json"))[0]["at"] == at(40)
