@@ -22,6 +22,7 @@ from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
 from utils.checks import SKIPPED, Check
 from utils.due_table import DueTable
+from utils.watchdogs import ALARM, note_newest
 
 MANUAL = "manual"
 RETRY_SECONDS = 1.0
@@ -262,7 +263,7 @@ class AutoTrainer:
             self._finished.notify_all()
         if run.job in self._checks and run.outcome == SKIPPED:
             return run
-        level = "WARNING" if run.outcome == "failed" else "INFO"
+        level = "WARNING" if run.outcome in ("failed", ALARM) else "INFO"
         logger.log(
             level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due)
         )
@@ -280,6 +281,7 @@ class AutoTrainer:
     def _train(self, spec: JobSpec) -> JobRun:
         seen = int(self._state.get(f"gate.seen.{spec.slot}", 0))
         result = self._workshop.run(spec, seen, self._cancel)
+        note_newest(self._state, spec.slot, result.final_end)
         if result.active:
             self._serve(spec.slot)
         self._state.set(f"gate.seen.{spec.slot}", max(seen, result.final_end))
