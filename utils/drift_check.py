@@ -106,12 +106,8 @@ def hits_line(hits: Hits | None, settings: WatchSettings) -> Line:
     return f"{figures} of {settings.drift_hits:g} over {hits.blocks} blocks", hits.statistic > settings.drift_hits
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """How a symbol's market looked up to a version's training end."""
-
-    features: Population | None
-    surroundings: Population | None
+Looks = Mapping[str, tuple[tuple[str, ...], Table]]
+"""Columns of a stretch of bars by what they describe: their names, and a table of shape (n, F)."""
 
 
 class _Rows:
@@ -121,7 +117,7 @@ class _Rows:
         self._workshop, self._settings = workshop, workshop.settings
         self._bar_seconds = Timeframe[workshop.settings.symbols.timeframe].seconds
         self._manifests: dict[tuple[str, int], Manifest] = {}
-        self._usual: dict[tuple[str, int, str], _Usual] = {}
+        self._usual: dict[tuple[str, int, str], Mapping[str, Population | None]] = {}
         self._sided: dict[tuple[str, int, str], Sided] = {}
 
     def forget_all_but(self, served: Mapping[str, Predictor]) -> None:
@@ -143,18 +139,16 @@ class _Rows:
         key = model.info.slot, model.info.version, symbol
         if key not in self._usual:
             self._usual[key] = self._usual_of(model.info.schema, manifest, symbol, now)
-        usual, limit = self._usual[key], self._settings.watch.drift_psi
         bars = self._workshop.history(symbol, self._settings.watch.drift_window_bars + 2 * WARMUP)
-        lines = []
-        for what, population in (("features", usual.features), ("surroundings", usual.surroundings)):
-            table = self._features(bars, model.info.schema)[1] if what == "features" else self._around(bars)
-            shift = shift_of(population, table) if population is not None else None
-            if shift is None:
-                lines.append((f"{symbol} {what}: too few bars to compare", False))
-            else:
-                moved = f"{symbol} {what} {shift.ratio:.1f} times as far off as usual, {limit:g} allowed"
-                lines.append((f"{moved}, most {shift.column} (PSI {shift.index:.2f})", shift.ratio > limit))
-        return tuple(lines)
+        looks = self._looks(bars, model.info.schema)
+        return tuple(self._line(symbol, what, self._usual[key][what], table) for what, (_, table) in looks.items())
+
+    def _line(self, symbol: str, what: str, usual: Population | None, table: Table) -> Line:
+        shift, limit = shift_of(usual, table) if usual is not None else None, self._settings.watch.drift_psi
+        if shift is None:
+            return f"{symbol} {what}: too few bars to compare", False
+        moved = f"{symbol} {what} {shift.ratio:.1f} times as far off as usual, {limit:g} allowed"
+        return f"{moved}, most {shift.column} (PSI {shift.index:.2f})", shift.ratio > limit
 
     def hits(self, model: Predictor, manifest: Manifest, since: int, now: datetime) -> Hits | None:
         """The version's hit rate over all rows that did not teach it."""
@@ -171,21 +165,19 @@ class _Rows:
         self._sided[key] = done = done.then(sided_after(model, bars, self._workshop.costs, how, done.judged))
         return done
 
-    def _usual_of(self, schema: FeatureSchema, manifest: Manifest, symbol: str, now: datetime) -> _Usual:
+    def _usual_of(self, schema: FeatureSchema, manifest: Manifest, symbol: str, now: datetime) -> dict[str, Population | None]:
         ended = datetime.fromisoformat(manifest.last_bar)
         most = int((now - ended).total_seconds()) // self._bar_seconds + REFERENCE_BARS + WARMUP
         bars = self._workshop.history(symbol, most)
         taught = bars.slice(None, int(np.searchsorted(bars.time, int(ended.timestamp()), side="right"))).tail(REFERENCE_BARS + WARMUP)
         window = self._settings.watch.drift_window_bars
-        return _Usual(population_of(*self._features(taught, schema), window), population_of(SURROUNDINGS, self._around(taught), window))
+        return {what: population_of(names, table, window) for what, (names, table) in self._looks(taught, schema).items()}
 
-    @staticmethod
-    def _features(bars: Bars, schema: FeatureSchema) -> tuple[tuple[str, ...], Table]:
+    def _looks(self, bars: Bars, schema: FeatureSchema) -> Looks:
+        """Features together, for they share their scatter; volatility and spread each by itself."""
         names = tuple(name for name in schema.names if name not in BY_THE_CLOCK)
-        return names, compute(bars, FeatureSchema(names)).values
-
-    def _around(self, bars: Bars) -> Table:
-        return surroundings(bars, self._workshop.costs(bars).spread)
+        around = zip(SURROUNDINGS, surroundings(bars, self._workshop.costs(bars).spread), strict=True)
+        return {"features": (names, compute(bars, FeatureSchema(names)).values), **{name: ((name,), table) for name, table in around}}
 
     def _labelling(self, window: int) -> Labelling:
         settings = self._settings

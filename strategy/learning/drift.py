@@ -2,8 +2,8 @@
 
 Two tests, both pure functions of history, so that a restart or a replay finds what was found before.
 
-- **Population stability index** of the features, and of the market's surroundings, between the rows
-  up to a version's training end and the newest window. Neighbouring bars depend on each other, so a
+- **Population stability index** of the features, of volatility and of the spread, between the rows up
+  to a version's training end and the newest window. Neighbouring bars depend on each other, so a
   window of a stationary market scatters far more than the textbook's 0.25 allows for. Each column is
   therefore divided by what it usually is for windows of the same length, each measured against the
   rest of those rows; the mean of these ratios over the columns is about 1 where nothing changed.
@@ -31,8 +31,8 @@ LEAST_WINDOWS = 4
 """Windows that the teaching rows must be long for, or nothing is known of how windows scatter."""
 STEPS = 4
 """Starts of reference windows in one window's length."""
-LEAST_INDEX = 0.01
-"""Usual index of a column that never moves, so that it can be divided by."""
+LEAST_INDEX = 0.05
+"""Usual index of a column that hardly moves: less than a tenth is no change by anybody's book."""
 SLOW_RANGE = 60
 """Bars of the average range that says how lively the market is."""
 LEAST_BLOCKS = 20
@@ -47,23 +47,20 @@ Table = NDArray[np.floating]
 
 # --- what the market looks like -----------------------------------------------------------------
 
-SURROUNDINGS = ("volatility", "cost")
+SURROUNDINGS = ("volatility", "spread")
 
 
-def surroundings(bars: Bars, spread: FloatArray) -> Table:
-    """What the scale-free features hide: how lively the market is, and how dear, shape (n, 2).
+def surroundings(bars: Bars, spread: FloatArray) -> tuple[Table, Table]:
+    """What the scale-free features hide: how lively the market is, and how dear, columns of shape (n, 1).
 
     Args:
         bars: closed bars, oldest first.
         spread: shape (n,), price units.
 
     Returns:
-        Logarithms of the average range over the price, and of the spread over the average range; NaN in the warm-up.
+        Average range over the price, NaN in its warm-up, and the spread as it is.
     """
-    usual = atr(bars, SLOW_RANGE)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = np.log(np.column_stack([usual / bars.close, spread / usual]))
-    return np.where(np.isfinite(table), table, np.nan)
+    return (atr(bars, SLOW_RANGE) / bars.close)[:, None], spread[:, None]
 
 
 @dataclass(frozen=True, slots=True)
