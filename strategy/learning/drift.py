@@ -39,8 +39,10 @@ LEAST_BLOCKS = 20
 """Blocks with a side before the watched stretch, or nothing is known of what is usual."""
 LEAST_DEVIATION = 0.2
 """Of the hits of a block, so that a model that never missed does not fall over its first loss."""
-TOLERANCE = 0.25
-"""Fall of the hit rate, in standard deviations of a block, that adds nothing to the statistic."""
+TOLERANCE = 0.5
+"""Fall of the hit rate, in standard deviations of a block, that adds nothing to the statistic: half of the
+fall that is to be found soonest. What is usual is known from some dozens of blocks, and never better than
+to a tenth or two; a smaller tolerance takes that error for a fall."""
 
 Table = NDArray[np.floating]
 
