@@ -148,7 +148,7 @@ class WatchSettings(Section):
         3.5, ge=1, le=1_000_000, description="population stability index of the newest window, in times of what such windows usually have"
     )
     drift_hits: float = Field(
-        10.0, gt=0, le=1_000_000, description="Page-Hinkley limit for a falling hit rate, standard deviations of a block"
+        15.0, gt=0, le=1_000_000, description="Page-Hinkley limit for a falling hit rate, standard deviations of a block"
     )
     watchdog_minutes: float = Field(30.0, ge=1, le=10_080, description="minutes between looks for learning that does not happen")
     watchdog_bars: int = Field(30, ge=5, le=10_000, description="decided bars within which a promoted version must have a say")

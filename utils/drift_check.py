@@ -148,7 +148,8 @@ class _Rows:
         if shift is None:
             return f"{symbol} {what}: too few bars to compare", False
         moved = f"{symbol} {what} {shift.ratio:.1f} times as far off as usual, {limit:g} allowed"
-        return f"{moved}, most {shift.column} (PSI {shift.index:.2f})", shift.ratio > limit
+        most = f", most {shift.column}" if shift.column != what else ""
+        return f"{moved}{most} (PSI {shift.index:.2f})", shift.ratio > limit
 
     def hits(self, model: Predictor, manifest: Manifest, since: int, now: datetime) -> Hits | None:
         """The version's hit rate over all rows that did not teach it."""

@@ -12,7 +12,7 @@ from tests.campaigns.regimes import AFTER, BACK, CALM, CHANGES, MONTH, NOTICED, 
 DOCUMENT = """# Changes of regime, and months without one
 
 Each case is a synthetic market of its own with a real trainer on it: {back:,} bars of history, a small
-forest (20 trees, 8,000 rows, retrained every 8 hours), the strict gate, the registry and the drift check
+forest (20 trees, 8,000 rows, retrained every 12 hours), the strict gate, the registry and the drift check
 with its default limits. {calm:,} bars after the start the market changes, and goes on for {after:,}:
 
 - `sign`: what the past tells of the next bars is turned round;
@@ -92,5 +92,5 @@ def _median(values: Sequence[int]) -> str:
 
 def _first_words(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """One example of each kind, as the journal has it."""
-    examples = {case["kind"]: case["words"] for case in cases if case["words"]}
+    examples = {case["kind"]: case["words"][0] for case in cases if case["words"]}
     return [f"`{kind}`: {words}" for kind, words in sorted(examples.items())]

@@ -176,5 +176,5 @@ class TestHits:
             rng = np.random.default_rng(seed)
             rate = rng.binomial(3, 0.6, size=80 + 945) / 3
             deviation = rate[:80].std(ddof=1)
-            crossed += page_hinkley(rate, 80, TOLERANCE * deviation).max() / deviation > 10
-        assert crossed <= 0.02 * months
+            crossed += page_hinkley(rate, 80, TOLERANCE * deviation).max() / deviation > 15
+        assert crossed <= 0.01 * months
