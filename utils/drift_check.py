@@ -12,14 +12,14 @@ from config.errors import InsufficientHistory, SlotError
 from config.settings import WatchSettings
 from market_data.bars import Bars, Timeframe
 from strategy.active_models import ActiveModels
-from strategy.features import FAMILIES, WARMUP, compute
+from strategy.features import FAMILIES, WARMUP, compute, schema_for
 from strategy.learning.artifact import Manifest
 from strategy.learning.bundles import train_end_of
 from strategy.learning.dataset import Labelling
 from strategy.learning.drift import SURROUNDINGS, Hits, Population, Table, hits_of, population_of, shift_of, surroundings
 from strategy.learning.jobs import Workshop
 from strategy.learning.live_results import Sided, bars_needed, nothing_until, sided_after
-from strategy.predictor import FeatureSchema, Predictor
+from strategy.predictor import FeatureSchema, Predictor, select
 from utils.checks import SKIPPED, CheckResult, CoolDown, Memory
 
 DRIFT = "drift"
@@ -178,7 +178,8 @@ class _Rows:
         """Features together, for they share their scatter; volatility and spread each by itself."""
         names = tuple(name for name in schema.names if name not in BY_THE_CLOCK)
         around = zip(SURROUNDINGS, surroundings(bars, self._workshop.costs(bars).spread), strict=True)
-        return {"features": (names, compute(bars, FeatureSchema(names)).values), **{name: ((name,), table) for name, table in around}}
+        window = select("drift", compute(bars, schema_for(bars.capabilities)), FeatureSchema(names))
+        return {"features": (names, window.values), **{name: ((name,), table) for name, table in around}}
 
     def _labelling(self, window: int) -> Labelling:
         settings = self._settings

@@ -10,7 +10,7 @@ from market_data.clock import from_epoch, utc_text
 from strategy.active_models import ActiveModels
 from strategy.learning.bundles import inference_json
 from tests.campaigns.regimes import regime_market
-from tests.fakes_learning import RuleModel, publish_model, workshop
+from tests.fakes_learning import RuleModel, publish_model, without, workshop
 from tests.fakes_models import inference_of
 from utils.drift_check import DRIFT, DriftCheck
 
@@ -98,6 +98,13 @@ class TestFindings:
         settings = Settings(watch={"drift_window_bars": 5_000})
         found = Bench(tmp_path, "none", settings=settings).publish().look(MADE + 100)
         assert "EURUSD features: too few bars to compare" in found.reason
+
+    def test_a_source_that_no_longer_records_what_the_version_reads_does_not_end_the_look(self, tmp_path):
+        bench = Bench(tmp_path, "none").publish()
+        bench.bars = without(bench.bars, "tick_volume")
+        found = bench.look(MADE + 100)
+        assert found.outcome == "skipped"
+        assert "surge" in found.reason
 
     def test_a_version_that_cannot_be_opened_does_not_end_the_look(self, tmp_path):
         found = Bench(tmp_path, "none").look(MADE + 100)
