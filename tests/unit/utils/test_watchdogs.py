@@ -1,13 +1,16 @@
 """The watchdogs: history that stands still and versions without a voice are told, once, and nothing else is."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from config.settings import Settings
-from market_data.clock import utc_text
+from market_data.clock import ManualClock, utc_text
+from strategy.decision import Decision, DecisionOutcome
 from strategy.learning.active import EMPTY_STATE, SlotState
 from strategy.learning.jobs import JobSpec
+from utils.trade_journal import TradeJournal
 from utils.watchdogs import ALARM, Watchdogs, note_newest
 
 START = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
@@ -128,3 +131,19 @@ class TestOnce:
         found = Bench(decided=(LAG + 1, LAG + 1)).promote(3, START).trained(START, START).look()
         assert "history stands still" in found.reason
         assert "version 3 is active" in found.reason
+
+
+def test_the_trade_journals_rows_are_read_as_they_are(tmp_path):
+    """A swap that the decision path never reads: the journal says so, in the reason of its newest decision."""
+    job = JobSpec("scalper", "random_forest", ("EURUSD",))
+    after = SlotState(3, None, False, 4)
+    state = EMPTY_STATE.changed("scalper", "promoted", utc_text(START), after, 3)
+    with closing(TradeJournal(tmp_path / "journal.db", account="simulated/1", mode="simulated", clock=ManualClock(START))) as journal:
+        dogs = Watchdogs(journal, Bench().state, lambda: state, (job,), SETTINGS)
+        for row in range(10):
+            assert dogs.run(START).outcome == "skipped"
+            silent = Decision("EURUSD", START + row * MINUTE, None, "none", versions={"scalper": 2}, absent={"scalper": "expired"})
+            journal.record_decision(DecisionOutcome(silent, "none"))
+        assert dogs.run(START).reason.endswith("decisions do not name it: expired")
+        journal.record_decision(DecisionOutcome(Decision("EURUSD", START + 10 * MINUTE, None, "none", versions={"scalper": 3}), "none"))
+        assert dogs.run(START).reason == "training bars advance, what was promoted votes"
