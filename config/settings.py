@@ -141,6 +141,24 @@ class TrainingSettings(Section):
     emergency_cooldown_hours: float = Field(6.0, ge=0.5, le=1_000, description="hours before another emergency retrain")
 
 
+class WatchSettings(Section):
+    """What is watched between retrains."""
+
+    drift_check_minutes: float = Field(60.0, ge=1, le=10_080, description="minutes between looks for drift of market and hit rate")
+    drift_cooldown_hours: float = Field(24.0, ge=0.5, le=1_000, description="hours before drift retrains the same slot again")
+    drift_window_bars: int = Field(
+        1_440, ge=100, le=100_000, description="newest bars that are compared with those that taught; a whole day or more"
+    )
+    drift_psi: float = Field(
+        3.5, ge=1, le=1_000_000, description="population stability index of the newest window, in times of what such windows usually have"
+    )
+    drift_hits: float = Field(
+        15.0, gt=0, le=1_000_000, description="Page-Hinkley limit for a falling hit rate, standard deviations of a block"
+    )
+    watchdog_minutes: float = Field(30.0, ge=1, le=10_080, description="minutes between looks for learning that does not happen")
+    watchdog_bars: int = Field(30, ge=5, le=10_000, description="decided bars within which a promoted version must have a say")
+
+
 class LstmSettings(Section):
     """The BiLSTM with attention."""
 
@@ -265,6 +283,7 @@ class Settings(BaseSettings):
     simulation: SimulationSettings = SimulationSettings()
     models: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    watch: WatchSettings = WatchSettings()
     lstm: LstmSettings = LstmSettings()
     gate: GateSettings = GateSettings()
     risk: RiskSettings = RiskSettings()

@@ -128,8 +128,9 @@ class JobRun:
 
     Attributes:
         job: `train:scalper`, `performance`, ...
-        trigger: `schedule`, `start`, `emergency` or `manual`.
-        outcome: `promoted`, `published`, `rejected`, `skipped`, `failed` or `cancelled`.
+        trigger: `schedule`, `start`, `emergency`, `drift` or `manual`.
+        outcome: `promoted`, `published`, `rejected`, `skipped`, `failed` or `cancelled`; of a check
+            also what it found: `emergency`, `drift` or `alarm`.
         rows, epochs: size of the work; 0 where it does not apply.
         due_next: when it is due again.
         seconds_wall: how long it took on the machine.

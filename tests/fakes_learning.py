@@ -287,3 +287,19 @@ class MemoryState:
 def fresh_purse(slot: str = "scalper") -> Purse:
     """The budget of a slot that has tried nothing yet."""
     return Purse(MemoryState(), slot)
+
+
+# --- a predictor by rule ------------------------------------------------------------------------
+
+
+class RuleModel:
+    """Goes with one column's sign, where it is far from zero; learned nothing, so it can be wrong on demand."""
+
+    def __init__(self, column: str, *, slot: str = "scalper", version: int = 1, least: float = 0.3) -> None:
+        self.info = replace(info_of("random_forest", version), slot=slot, schema=schema_for(ALL), exit_hash=POLICY.hash)
+        self.inference = Inference(IDENTITY.weights, IDENTITY.bias, IDENTITY.payoff, least)
+        self._column = self.info.schema.names.index(column)
+
+    def predict_many(self, values: NDArray[np.float32]) -> Forecasts:
+        told = values[:, self._column].astype(np.float64)
+        return forecasts_of_sides(np.where(told >= 0, 1, -1), np.abs(told))

@@ -23,6 +23,7 @@ from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
 from utils.checks import SKIPPED, Check
 from utils.due_table import DueTable
+from utils.watchdogs import ALARM, note_newest
 
 MANUAL = "manual"
 RETRY_SECONDS = 1.0
@@ -271,7 +272,7 @@ class AutoTrainer:
             self._finished.notify_all()
         if run.job in self._checks and run.outcome == SKIPPED:
             return run
-        level = "WARNING" if run.outcome == "failed" else "INFO"
+        level = "WARNING" if run.outcome in ("failed", ALARM) else "INFO"
         logger.log(
             level, "{} ({}): {}: {}; {:.1f} s, next due {}", run.job, run.trigger, run.outcome, run.reason, run.seconds_wall, utc_text(due)
         )
@@ -288,6 +289,7 @@ class AutoTrainer:
 
     def _train(self, spec: JobSpec) -> JobRun:
         result = self._workshop.run(spec, Purse(self._state, spec.slot), self._cancel)
+        note_newest(self._state, spec.slot, result.final_end)
         if result.active:
             self._serve(spec.slot)
         now = self._clock.now()

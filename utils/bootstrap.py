@@ -39,6 +39,7 @@ from strategy.trading_loop import LoopSummary, TradingLoop
 from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
 from utils.deciding import decision_bars, strategy_of
+from utils.drift_check import DriftCheck
 from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
@@ -47,6 +48,7 @@ from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
 from utils.trade_journal import TradeJournal
+from utils.watchdogs import Watchdogs
 
 INTERRUPTED = 130
 HALTED = 1
@@ -192,21 +194,23 @@ class _Daemon:
             clock=self.terminal.clock,
             wall=wall,
             training=settings.training,
-            checks=self._checks(tuple(job.name for job in jobs)),
+            checks=self._checks(jobs, workshop),
             lockstep=self.options.replay,
             progress=progress,
         )
 
-    def _checks(self, jobs: tuple[str, ...]) -> tuple[Check, ...]:
+    def _checks(self, jobs: Sequence[JobSpec], workshop: Workshop) -> tuple[Check, ...]:
         performance = PerformanceCheck(
             self.journal,
             self.state,
             self.settings.training,
-            jobs=jobs,
+            jobs=tuple(job.name for job in jobs),
             expected_win_rate=self._expected_win_rate,
             serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
         )
-        return (performance,)
+        drift = DriftCheck(workshop, self.models, self.state, {job.slot: job.name for job in jobs})
+        watchdogs = Watchdogs(self.journal, self.state, self.registry.state, jobs, self.settings)
+        return (performance, drift, watchdogs)
 
     def _retrain_outdated(self) -> None:
         """Libraries change between two starts alone; a version that they no longer open is made anew first."""

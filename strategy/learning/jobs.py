@@ -160,25 +160,26 @@ class Workshop:
         return JobResult(spec, report, manifest, active, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
 
     @property
-    def _policy(self) -> ExitPolicy:
+    def policy(self) -> ExitPolicy:
+        """Where trades end."""
         return ExitPolicy.from_settings(self.settings.exits)
 
     @property
     def _horizon_seconds(self) -> int:
-        return (self._policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
+        return (self.policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
 
     def _most_rows(self, spec: JobSpec) -> int:
         return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
 
     def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
-        each = self._most_rows(spec) // len(spec.symbols) + WARMUP + recipe.window + self._policy.horizon + 2
+        each = self._most_rows(spec) // len(spec.symbols) + WARMUP + recipe.window + self.policy.horizon + 2
         return {symbol: self.history(symbol, each) for symbol in spec.symbols}
 
     def _rows(self, spec: JobSpec, recipe: Recipe, histories: Mapping[str, Bars]) -> Dataset:
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
         sessions = parse_sessions(filters.trading_sessions)
-        how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window, sessions)
+        how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window, sessions)
         return build(histories, costs, schema_for(self._common(spec.symbols)), how, self._most_rows(spec))
 
     def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
@@ -218,8 +219,8 @@ class Workshop:
             origin=self.origin,
             features=data.schema.names,
             feature_hash=data.schema.hash,
-            exit=self._policy.definition,
-            exit_hash=self._policy.hash,
+            exit=self.policy.definition,
+            exit_hash=self.policy.hash,
             symbols=spec.symbols,
             timeframe=self.settings.symbols.timeframe,
             first_bar=utc_text(from_epoch(int(taught[0]))),
@@ -239,7 +240,7 @@ class Workshop:
         """Changes with anything that makes two versions more than a refresh of one recipe."""
         training = self.settings.training
         sizes = {"lstm": self.settings.lstm.model_dump(mode="json"), "xgboost": training.boost_rounds, "random_forest": training.tree_count}
-        parts = [spec.kind, spec.symbols, schema.hash, self._policy.hash, sizes[spec.kind]]
+        parts = [spec.kind, spec.symbols, schema.hash, self.policy.hash, sizes[spec.kind]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _grant(self, candidate: Candidate, purse: Purse) -> Grant:
@@ -267,7 +268,7 @@ class Workshop:
         peers: dict[str, Peer] = {}
         for slot, artifact in artifacts.items():
             manifest = artifact.manifest
-            if manifest.exit_hash != self._policy.hash or not set(manifest.features) <= set(final.schema.names):
+            if manifest.exit_hash != self.policy.hash or not set(manifest.features) <= set(final.schema.names):
                 continue
             # What cannot be loaded does not serve either, and must not keep its slot from being trained anew.
             with suppress(SlotError):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from loguru import logger
 
 from config.errors import ArtifactError, FitCancelled, InsufficientHistory, StorageBusy, TerminalDisconnected
 from config.settings import TrainingSettings
@@ -20,6 +20,7 @@ from strategy.learning.serving import Change
 from tests.fakes_recorder import ListRecorder
 from utils import auto_trainer
 from utils.auto_trainer import AGAIN, AutoTrainer
+from utils.checks import CheckResult
 from utils.performance import PERFORMANCE, PerformanceCheck
 
 START = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
@@ -27,6 +28,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 FOREST = JobSpec("scalper", "random_forest", ("EURUSD",))
 BOOSTER = JobSpec("xgboost", "xgboost", ("EURUSD",))
 TRAINING = TrainingSettings(rf_retrain_hours=1, xgb_retrain_hours=1.5, lstm_retrain_hours=2, start_grace_seconds=0)
+SLOW = TRAINING.model_copy(update={"rf_retrain_hours": 50.0, "xgb_retrain_hours": 50.0})
 PATIENCE = 30.0
 """Seconds until a test gives up that waits for a thread; nothing is measured by it."""
 
@@ -100,7 +102,7 @@ class Server:
 class Bench:
     """A trainer among fakes; `tick` is one pass of the loop, which in lockstep waits for what is due."""
 
-    def __init__(self, *, lockstep=True, store=None, start=START, jobs=(FOREST, BOOSTER), training=TRAINING, expected=0.5):
+    def __init__(self, *, lockstep=True, store=None, start=START, jobs=(FOREST, BOOSTER), training=TRAINING, expected=0.5, checks=()):
         self.clock = ManualClock(start)
         self.store = Store() if store is None else store
         self.chronicle, self.workshop, self.server = ListRecorder(self.clock), Workshop(), Server()
@@ -122,7 +124,7 @@ class Bench:
             clock=self.clock,
             wall=SystemClock(),
             training=training,
-            checks=(self.check,),
+            checks=(self.check, *checks),
             lockstep=lockstep,
             progress=lambda job, begins: self.shown.append((job, begins)),
         )
@@ -414,87 +416,44 @@ class TestLive:
         assert [slot for slot, _ in restarted.workshop.runs] == ["scalper", "xgboost"]
 
 
-class TestEmergency:
-    def look(self, bench):
-        """What the performance check says, and whether all models are due now."""
-        run = bench.look()
-        due = bench.trainer.get_status().due
-        return run, all(due[job.name] == bench.clock.now() for job in (FOREST, BOOSTER))
+class TestChecks:
+    """What a check found is acted upon and told, whichever check it was."""
 
-    def later(self, **options):
-        """A bench whose jobs are not due by themselves."""
-        bench = Bench(lockstep=False, **options)
-        bench.trainer._run_due()
-        bench.clock.set(START + 10 * MINUTE)
-        return bench
+    class Finder:
+        name, every = "finder", HOUR
 
-    def test_a_streak_that_chance_does_not_explain_retrains_everything(self):
-        bench = self.later()
-        bench.trades([-1.0] * 17 + [1.0] * 3)
-        run, due = self.look(bench)
-        assert (run.outcome, due) == ("emergency", True)
-        assert f"chance {binom.cdf(3, 20, 0.5):.3f}" in run.reason
-        bench.trainer._run_due()
-        assert {r.trigger for r in bench.chronicle.runs if r.started == bench.clock.now()} == {"emergency"}
+        def __init__(self, *found):
+            self.found = list(found)
 
-    @pytest.mark.parametrize(
-        ("nets", "expected", "reason"),
-        [
-            ([-1.0] * 9, 0.5, "9 won or lost trades of the models in service, 10 needed"),
-            ([-1.0] * 6 + [1.0] * 4, 0.5, "no emergency: 4 of 10 won"),  # 40 % is the floor, not below it
-            ([-1.0] * 13 + [1.0] * 7, 0.5, "no emergency: 7 of 20 won"),  # few, but chance makes it so
-            ([-1.0] * 17 + [1.0] * 3, 0.3, "no emergency: 3 of 20 won"),  # no fewer than the gate expected
-            ([-1.0] * 20, None, "no model serves"),
-        ],
-    )
-    def test_other_losses_do_not(self, nets, expected, reason):
-        bench = self.later(expected=expected)
-        bench.trades(nets)
-        run, due = self.look(bench)
-        assert (run.outcome, due) == ("skipped", False)
-        assert run.reason.startswith(reason)
+        def run(self, now):
+            return self.found.pop(0)
 
-    def test_open_trades_are_not_losses(self):
-        bench = self.later()
-        bench.trades([None] * 20 + [-1.0] * 9)
-        assert self.look(bench)[0].reason.startswith("9 won or lost")
-
-    @pytest.mark.parametrize("nothing", [0.0, -1e-9, 1e-9])
-    def test_trades_that_made_nothing_are_no_losses(self, nothing):
-        bench = self.later()
-        bench.trades([-1.0] * 9 + [nothing] * 11)
-        assert self.look(bench)[0].reason.startswith("9 won or lost")
-
-    def test_only_the_newest_trades_count(self):
-        bench = self.later()
-        bench.trades([-1.0] * 20 + [1.0] * 20)
-        assert self.look(bench)[0].reason.startswith("no emergency: 20 of 20 won")
-
-    def test_trades_of_models_that_no_longer_serve_do_not_count(self):
-        bench = self.later()
-        bench.trades([-1.0] * 20, versions={"scalper": 2, "xgboost": 3})
-        assert self.look(bench)[0].reason.startswith("0 won or lost")
-
-    def test_a_cool_down_follows_and_survives_a_restart(self):
-        bench = self.later()
-        bench.trades([-1.0] * 20)
-        assert self.look(bench)[0].outcome == "emergency"
-        again = Bench(store=bench.store, start=START + 6 * HOUR)
-        again.trades([-1.0] * 20)
-        run, due = self.look(again)
-        assert (run.outcome, due) == ("skipped", False)
-        assert "cooling down until 2024-01-08T16:10" in run.reason
-        again.clock.set(START + 6 * HOUR + 10 * MINUTE)
-        assert self.look(again)[0].outcome == "emergency"
-
-    def test_the_check_runs_in_its_rhythm_and_its_retrains_in_the_same_instant(self):
-        with Bench(training=TRAINING.model_copy(update={"rf_retrain_hours": 50.0, "xgb_retrain_hours": 50.0})) as bench:
+    def test_a_retrain_that_a_check_asks_for_bears_its_word(self):
+        found = CheckResult("drift", "volatility 4.3 times as far off as usual", retrain=(BOOSTER.name,))
+        with Bench(checks=(self.Finder(found),), training=SLOW) as bench:
             bench.tick()
-            bench.trades([-1.0] * 20)
-            for _ in range(3):
-                bench.tick(30 * MINUTE)
-        assert [run.outcome for run in bench.runs(PERFORMANCE)] == ["emergency", "skipped", "skipped"]
-        assert [(run.trigger, run.started) for run in bench.runs(FOREST.name)] == [("start", START), ("emergency", START + 30 * MINUTE)]
+            bench.tick(HOUR)
+        assert [(run.outcome, run.reason) for run in bench.runs("finder")] == [("drift", found.reason)]
+        assert [run.trigger for run in bench.runs(BOOSTER.name)] == ["start", "drift"]
+        assert [run.trigger for run in bench.runs(FOREST.name)] == ["start"]
+
+    def test_an_alarm_is_logged_as_a_warning_and_stands_in_the_status(self):
+        told = []
+        handle = logger.add(told.append, format="{level} {message}")
+        try:
+            with Bench(checks=(self.Finder(CheckResult("alarm", "history stands still")),), training=SLOW) as bench:
+                bench.tick()
+                bench.tick(HOUR)
+        finally:
+            logger.remove(handle)
+        assert [line for line in told if line.startswith("WARNING finder") and "history stands still" in line]
+        assert bench.trainer.get_status().last["finder"] == "alarm: history stands still"
+
+    def test_the_newest_bars_of_the_last_two_trainings_are_kept(self):
+        with Bench(jobs=(FOREST,)) as bench:
+            for _ in range(4):
+                bench.tick(HOUR)
+        assert bench.store["trainer.newest.scalper"] == [3_000, 4_000]
 
 
 class _Teller(list):
