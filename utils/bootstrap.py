@@ -45,6 +45,7 @@ from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
 from utils.performance import PerformanceCheck
+from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
@@ -155,7 +156,8 @@ class _Daemon:
         override = self.settings.models.model_signing_key
         key = signing_key(home, override.get_secret_value() if override is not None else None)
         keep = self.settings.models.keep_versions
-        return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock)
+        rules = life_rules(self.settings.life)
+        return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock, rules=rules)
 
     def _watch(self) -> RiskWatch:
         risk, terminal = self.settings.risk, self.terminal
@@ -193,12 +195,12 @@ class _Daemon:
             clock=self.terminal.clock,
             wall=wall,
             training=settings.training,
-            checks=self._checks(tuple(job.name for job in jobs)),
+            checks=self._checks(tuple(job.name for job in jobs), workshop),
             lockstep=self.options.replay,
             progress=progress,
         )
 
-    def _checks(self, jobs: tuple[str, ...]) -> tuple[Check, ...]:
+    def _checks(self, jobs: tuple[str, ...], workshop: Workshop) -> tuple[Check, ...]:
         performance = PerformanceCheck(
             self.journal,
             self.state,
@@ -207,7 +209,8 @@ class _Daemon:
             expected_win_rate=self._expected_win_rate,
             serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
         )
-        return (performance,)
+        probation = ProbationCheck(workshop, record=lambda: complete_history(self.journal, self.registry.state()))
+        return (performance, probation)
 
     def _expected_win_rate(self) -> float | None:
         """Mean of the gate reports of the versions in service."""
@@ -217,7 +220,7 @@ class _Daemon:
 
     def _loop(self, origin: str, policy: ExitPolicy, wall: SystemClock) -> TradingLoop:
         settings = self.settings
-        scope = Scope(origin_kind(origin), settings.symbols.timeframe, policy.hash)
+        scope = Scope(origin_kind(origin), settings.symbols.timeframe, policy.hash, settings.life.model_expiry_hours)
         heartbeat = Heartbeat(
             wall=wall,
             seconds=settings.logs.heartbeat_seconds,

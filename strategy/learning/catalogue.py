@@ -48,7 +48,7 @@ def candidates(slot: SlotState, on_disk: tuple[int, ...]) -> tuple[int, ...]:
 def known(store: ArtifactStore, state: ActiveState) -> list[tuple[str, int]]:
     """Slot and number of every version with a manifest, and of those that the state points at."""
     disk = {(name, n) for name, numbers in store.numbers().items() for n in numbers}
-    pointed = {(name, n) for name, slot in state.slots.items() for n in (slot.active, slot.previous) if n is not None}
+    pointed = {(name, n) for name, slot in state.slots.items() for n in slot.needed}
     return sorted(disk | pointed)
 
 
@@ -70,12 +70,12 @@ def describe_legacy(store: ArtifactStore) -> tuple[VersionInfo, ...]:
 
 
 def surplus(store: ArtifactStore, state: ActiveState, keep: int) -> list[tuple[str, int]]:
-    """Versions that retention may delete: beyond the newest `keep`, neither active nor previous."""
+    """Versions that retention may delete: beyond the newest `keep`, none that the slot points at."""
     return [
         (name, n)
         for name, numbers in store.numbers().items()
         for n in numbers[: max(0, len(numbers) - keep)]
-        if n not in (state.slot(name).active, state.slot(name).previous)
+        if n not in state.slot(name).needed
     ]
 
 

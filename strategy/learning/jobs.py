@@ -70,9 +70,11 @@ class JobResult:
 
     Attributes:
         manifest: of the published version; None where the gate rejected the candidate.
-        active: whether that version is the slot's active one now; a pinned slot keeps the one it has.
+        active: whether that version is the slot's active one now.
         rows: rows that taught the artifact.
         final_end: newest row that the gate looked at, epoch seconds.
+        event: what the registry did with a version that is not active: `published` into a pinned slot, `waiting`
+            or `shadow`.
     """
 
     spec: JobSpec
@@ -82,6 +84,7 @@ class JobResult:
     rows: int
     epochs: int
     final_end: int
+    event: str = "published"
 
 
 def specs_of(settings: Settings, symbols: tuple[str, ...]) -> tuple[JobSpec, ...]:
@@ -151,26 +154,50 @@ class Workshop:
             files = self._compiled(draft, files, cancel)
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
             manifest = self._publish(draft, files, case, report) if report.passed else None
-        active = manifest is not None and self.registry.state().slot(spec.slot).active == manifest.version
-        return JobResult(spec, report, manifest, active, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
+        final_end = int(candidate.final.time[-1])
+        place = self._place(manifest) if manifest is not None else (False, "")
+        return JobResult(spec, report, manifest, place[0], candidate.train_rows, candidate.model.epochs, final_end, place[1])
+
+    def _place(self, manifest: Manifest) -> tuple[bool, str]:
+        """Whether a version that was just published is active, and what the slot's history says of it."""
+        slot = self.registry.state().slot(manifest.slot)
+        events = [change.event for change in slot.history if change.after == manifest.version]
+        return slot.active == manifest.version, events[-1] if events else "published"
 
     @property
-    def _policy(self) -> ExitPolicy:
+    def policy(self) -> ExitPolicy:
+        """Where trades end."""
         return ExitPolicy.from_settings(self.settings.exits)
 
     @property
     def _horizon_seconds(self) -> int:
-        return (self._policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
+        return (self.policy.horizon + 1) * Timeframe[self.settings.symbols.timeframe].seconds
 
     def _rows(self, spec: JobSpec, recipe: Recipe) -> Dataset:
         training, lstm = self.settings.training, self.settings.lstm
         most = lstm.lstm_train_rows if spec.kind == "lstm" else training.tree_train_rows
-        spare = WARMUP + recipe.window + self._policy.horizon + 2
-        histories = {symbol: self.history(symbol, most // len(spec.symbols) + spare) for symbol in spec.symbols}
+        histories = {symbol: self.history(symbol, most // len(spec.symbols) + self.spare_bars(recipe.window)) for symbol in spec.symbols}
+        return self.labelled(histories, recipe.window, most)
+
+    def spare_bars(self, window: int) -> int:
+        """Bars of a history that give no row: warm-up, the first window, and the newest labels."""
+        return WARMUP + window + self.policy.horizon + 2
+
+    def labelled(self, histories: Mapping[str, Bars], window: int, most: int) -> Dataset:
+        """Features and labels of some histories, with every column that their sources can fill.
+
+        Args:
+            histories: closed bars by symbol.
+            window: feature rows that one forecast reads.
+            most: rows; the newest are kept.
+
+        Raises:
+            InsufficientHistory: a symbol gives no row.
+        """
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
-        how = Labelling(self._policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window)
-        return build(histories, costs, schema_for(self._common(spec.symbols)), how, most)
+        how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, window)
+        return build(histories, costs, schema_for(self._common(tuple(histories))), how, most)
 
     def costs(self, bars: Bars) -> Costs:
         """What trading these bars would have cost; the same figures as the simulated broker's."""
@@ -206,8 +233,8 @@ class Workshop:
             origin=self.origin,
             features=data.schema.names,
             feature_hash=data.schema.hash,
-            exit=self._policy.definition,
-            exit_hash=self._policy.hash,
+            exit=self.policy.definition,
+            exit_hash=self.policy.hash,
             symbols=spec.symbols,
             timeframe=self.settings.symbols.timeframe,
             first_bar=utc_text(from_epoch(int(taught[0]))),
@@ -227,7 +254,7 @@ class Workshop:
         """Changes with anything that makes two versions more than a refresh of one recipe."""
         training = self.settings.training
         sizes = {"lstm": self.settings.lstm.model_dump(mode="json"), "xgboost": training.boost_rounds, "random_forest": training.tree_count}
-        parts = [spec.kind, spec.symbols, schema.hash, self._policy.hash, sizes[spec.kind]]
+        parts = [spec.kind, spec.symbols, schema.hash, self.policy.hash, sizes[spec.kind]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _case(self, candidate: Candidate, final: Dataset, draft: Draft, unseen_from: int) -> Case:
@@ -249,7 +276,7 @@ class Workshop:
         peers: dict[str, Peer] = {}
         for slot, artifact in artifacts.items():
             manifest = artifact.manifest
-            if manifest.exit_hash != self._policy.hash or not set(manifest.features) <= set(final.schema.names):
+            if manifest.exit_hash != self.policy.hash or not set(manifest.features) <= set(final.schema.names):
                 continue
             # What cannot be loaded does not serve either, and must not keep its slot from being trained anew.
             with suppress(SlotError):
