@@ -54,6 +54,7 @@ Trades of the former versions on these bars: {trades} on the median, mean net R 
 
 What limits it: two seeds of one recipe are not equal. Of the pairs as they are, the newer version was worse
 by more than the margin in {beyond} of {pairs}; {beyond_back} of these were rolled back, and {within_back} of the other {within}.
+Another {silent} pairs are left out, in which a version took no side at all.
 A version made worse is missed where it takes few trades: the evidence of a bar is that of its trades.
 
 Made by `python -m tests.campaigns.probation`.
@@ -119,9 +120,11 @@ def sides_of(taught: Dataset, live: Dataset, seed: int) -> IntArray:
 
 
 def run_once(seed: int, settings: LifeSettings) -> dict[str, Any]:
-    """The three cases of one pair."""
+    """The three cases of one pair; nothing but the seed where a version takes no side at all."""
     pair = make_pair(seed)
     newer, older = pair.newer, pair.older
+    if not (newer.any() and older.any()):
+        return {"seed": seed}
     means = pair.mean(newer), pair.mean(older)
     level = (pair.spoiled(newer, means[1], seed), older) if means[0] > means[1] else (newer, pair.spoiled(older, means[0], seed))
     worse = pair.spoiled(newer, means[1] - DEFICIT, seed), older
@@ -140,6 +143,7 @@ def bounds(hits: int, count: int) -> tuple[float, float]:
 
 def document(lines: list[dict[str, Any]], settings: LifeSettings) -> str:
     """The table of all pairs."""
+    silent, lines = sum("trades" not in line for line in lines), [line for line in lines if "trades" in line]
     plain = [line["as_they_are"] for line in lines]
     beyond = [case for case in plain if case["truth"] < -settings.probation_margin_r]
     within = [case for case in plain if case["truth"] >= -settings.probation_margin_r]
@@ -149,6 +153,7 @@ def document(lines: list[dict[str, Any]], settings: LifeSettings) -> str:
         alpha=settings.probation_alpha,
         margin=settings.probation_margin_r,
         bars=settings.probation_max_bars,
+        silent=silent,
         trades=int(np.median([line["trades"] for line in lines])),
         mean=float(np.mean([line["older_r"] for line in lines])),
         beyond=len(beyond),
@@ -191,11 +196,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.table is not None:
         options.table.write_text(document(lines, settings), encoding="utf-8")
         return 0
-    done = {line["seed"] for line in lines}
-    for seed in range(options.first, options.first + options.pairs):
-        if seed not in done:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(run_once(seed, settings)) + "\n")
+    seed = options.first + len(lines)
+    counted = sum("trades" in line for line in lines)
+    while counted < options.pairs:
+        line = run_once(seed, settings)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        seed, counted = seed + 1, counted + ("trades" in line)
     return 0
 
 
