@@ -33,7 +33,7 @@ from strategy.golden import golden_bytes
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, with_latency
+from strategy.learning.gate import Case, GateReport, Peer, judge, passing_symbols, unproven, with_latency
 from strategy.learning.labels import Costs
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
@@ -306,7 +306,7 @@ class Workshop:
     def _publish(self, draft: Draft, files: Mapping[str, bytes], case: Case, report: GateReport) -> Manifest:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
         with self.publishing():
-            return self.registry.publish(judged, files, check_bundle)
+            return self.registry.publish(judged, files, check_bundle, unproven=unproven(report))
 
 
 def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:

@@ -35,6 +35,8 @@ from tests.fakes_learning import ALL, POLICY, costs_of, market, small_settings
 TAUGHT, FRESH = 5_000, 34_000
 EDGES = (0.4, 0.6, 0.8, 1.0)
 DEFICIT = 0.15
+LEAST_SIDES = 100
+"""Of a final window of 1,250 rows: the same share as MIN_DIRECTIONAL_ROWS asks at the default sizes."""
 HORIZON_SECONDS = (POLICY.horizon + 1) * 60
 CASES = {
     "as_they_are": "same recipe, another seed, as they are",
@@ -54,7 +56,7 @@ Trades of the former versions on these bars: {trades} on the median, mean net R 
 
 What limits it: two seeds of one recipe are not equal. Of the pairs as they are, the newer version was worse
 by more than the margin in {beyond} of {pairs}; {beyond_back} of these were rolled back, and {within_back} of the other {within}.
-Another {silent} pairs are left out, in which a version took no side at all.
+Another {silent} pairs are left out, of which a version took too few sides to pass the gate.
 A version made worse is missed where it takes few trades: the evidence of a bar is that of its trades.
 
 Made by `python -m tests.campaigns.probation`.
@@ -101,30 +103,34 @@ class Pair:
         return judged(blocks, alpha=settings.probation_alpha, margin=settings.probation_margin_r, most_bars=settings.probation_max_bars)
 
 
-def make_pair(seed: int, fresh: int = FRESH) -> Pair:
-    """Two forests on bars that neither saw."""
+def make_pair(seed: int, fresh: int = FRESH) -> Pair | None:
+    """Two forests on bars that neither saw; None where one of them would not pass the gate's rule on activity."""
     bars = market(TAUGHT + fresh, seed=seed, edge=EDGES[seed % len(EDGES)])
     how = Labelling(POLICY, 2.0, (16, 17), 1)
     data = build({"EURUSD": bars}, {"EURUSD": costs_of(bars)}, schema_for(ALL), how, len(bars))
     taught, live = data.take(data.end < bars.time[TAUGHT]), data.take(data.time >= bars.time[TAUGHT])
     newer, older = (sides_of(taught, live, number) for number in (1, 2))
+    if newer is None or older is None:
+        return None
     return Pair(live.time, live.end, live.r_long, live.r_short, newer, older)
 
 
-def sides_of(taught: Dataset, live: Dataset, seed: int) -> IntArray:
-    """What a forest of this seed would do."""
+def sides_of(taught: Dataset, live: Dataset, seed: int) -> IntArray | None:
+    """What a forest of this seed would do; None where it took too few sides of its final window."""
     recipe = TreeRecipe.random_forest(small_settings(training={"train_seed": seed}).training)
-    made = develop(recipe, taught, horizon_seconds=HORIZON_SECONDS, final_fraction=0.25, least_sides=100, cancel=threading.Event())
+    made = develop(recipe, taught, horizon_seconds=HORIZON_SECONDS, final_fraction=0.25, least_sides=LEAST_SIDES, cancel=threading.Event())
+    if np.count_nonzero(made.forecasts.expected_r >= made.inference.threshold) < LEAST_SIDES:
+        return None
     said = made.inference.forecasts(made.model.scores(live))
     return np.where(said.expected_r >= made.inference.threshold, said.side, 0)
 
 
 def run_once(seed: int, settings: LifeSettings) -> dict[str, Any]:
-    """The three cases of one pair; nothing but the seed where a version takes no side at all."""
+    """The three cases of one pair; nothing but the seed where there is no pair."""
     pair = make_pair(seed)
-    newer, older = pair.newer, pair.older
-    if not (newer.any() and older.any()):
+    if pair is None:
         return {"seed": seed}
+    newer, older = pair.newer, pair.older
     means = pair.mean(newer), pair.mean(older)
     level = (pair.spoiled(newer, means[1], seed), older) if means[0] > means[1] else (newer, pair.spoiled(older, means[0], seed))
     worse = pair.spoiled(newer, means[1] - DEFICIT, seed), older
