@@ -269,6 +269,27 @@ def test_a_former_version_that_is_damaged_cannot_judge(world, artifact):
     assert "cannot be judged: scalper_v1.pkl" in result.reason
 
 
+def test_a_candidate_that_was_damaged_while_it_waited_is_sent_away(world, artifact):
+    world.publish(artifact)
+    world.registry.pin("scalper")
+    world.publish(artifact)
+    world.registry.pin("scalper", pinned=False)
+    (world.registry.root / "scalper_v2.pkl").write_bytes(b"damaged")
+    result = world.go_on()
+    assert (result.outcome, result.switched) == ("dismissed", ())
+    assert "scalper_v2.pkl" in result.reason
+    assert (world.slot.active, world.slot.waiting) == (1, None)
+
+
+def test_retention_leaves_every_version_of_a_trial_alone(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    for _ in range(9):
+        world.publish(artifact)
+    assert {info.version for info in world.registry.versions("scalper")} >= {1, 2, 11}
+    world.registry.open("scalper", 1)
+
+
 def test_a_lost_terminal_leaves_everything_as_it_is(world, artifact, monkeypatch):
     world.publish(artifact)
     world.publish(artifact, reverse=True)
