@@ -196,6 +196,28 @@ class GateSettings(Section):
     max_latency_ms: float = Field(20.0, gt=0, le=1_000, description="median time of one forecast")
 
 
+class LifeSettings(Section):
+    """What becomes of a version once the gate has passed it."""
+
+    shadow_bars: int = Field(0, ge=0, le=1_000_000, description="bars that a candidate forecasts without a vote before it serves; 0 = none")
+    probation_alpha: float = Field(
+        0.05, ge=0, lt=0.5, description="chance that a new version no worse than the former is rolled back all the same; 0 = no probation"
+    )
+    probation_max_bars: int = Field(
+        25_000, ge=100, le=1_000_000, description="judged bars after which probation is over; fewer find less, more hold new versions up"
+    )
+    probation_margin_r: float = Field(
+        0.04, ge=0, le=1, description="R a trade by which a new version may be worse than the former and stay"
+    )
+    probation_check_minutes: float = Field(15.0, ge=1, le=10_080, description="minutes between looks at versions on probation or in shadow")
+    rollback_cooldown_hours: float = Field(
+        12.0, ge=0, le=1_000, description="hours after an automatic rollback without a promotion in the slot"
+    )
+    model_expiry_hours: float = Field(
+        0.0, ge=0, le=100_000, description="hours after which a version stops voting, weekends included; 0 = never"
+    )
+
+
 class RiskSettings(Section):
     """What may be lost."""
 
@@ -286,6 +308,7 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     lstm: LstmSettings = LstmSettings()
     gate: GateSettings = GateSettings()
+    life: LifeSettings = LifeSettings()
     risk: RiskSettings = RiskSettings()
     exits: ExitSettings = ExitSettings()
     filters: FilterSettings = FilterSettings()

@@ -109,7 +109,8 @@ class ModelEvent:
     """Something that happened to a model slot.
 
     Attributes:
-        event: `trained`, `rejected`, `promoted`, `published` (into a pinned slot), `rolled_back`, `refused` or `failed`.
+        event: `trained`, `rejected`, `promoted`, `published` (into a pinned slot), `waiting`, `shadow`, `settled`,
+            `dismissed`, `rolled_back`, `refused` or `failed`.
         version: 0 where no version was made.
         report: the gate report or the error, as plain JSON values.
     """
@@ -129,8 +130,8 @@ class JobRun:
     Attributes:
         job: `train:scalper`, `performance`, ...
         trigger: `schedule`, `start`, `emergency`, `drift` or `manual`.
-        outcome: `promoted`, `published`, `rejected`, `skipped`, `failed` or `cancelled`; of a check
-            also what it found: `emergency`, `drift` or `alarm`.
+        outcome: `promoted`, `published`, `waiting`, `shadow`, `settled`, `dismissed`, `rolled_back`, `rejected`,
+            `skipped`, `failed` or `cancelled`; of a check also what it found: `emergency`, `drift` or `alarm`.
         rows, epochs: size of the work; 0 where it does not apply.
         due_next: when it is due again.
         seconds_wall: how long it took on the machine.

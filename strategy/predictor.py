@@ -162,6 +162,7 @@ class BundleInfo:
         timeframe: name of the bar length, `M1`.
         exit_hash: of the exit policy behind its labels.
         rows: feature rows that one forecast needs: 1 for trees, the sequence length else.
+        made: UTC epoch seconds; 0 where unstated.
     """
 
     slot: str
@@ -173,6 +174,7 @@ class BundleInfo:
     exit_hash: str
     rows: int
     schema: FeatureSchema
+    made: int = 0
 
 
 class Predictor(Protocol):

@@ -14,7 +14,7 @@ from strategy.decision import Decision
 from strategy.ensemble import combine
 from strategy.features import ATR_PERIOD, atr, compute, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
-from strategy.predictor import FeatureWindow, Forecast, Predictor, select
+from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class Scope:
             vote on real ones.
         timeframe: name of the bar length.
         exit_hash: of the exit policy in force.
+        expiry_hours: age from which a version does not vote; 0 = never.
     """
 
     origin: str
     timeframe: str
     exit_hash: str
+    expiry_hours: float = 0.0
 
 
 class ScalpingStrategy:
@@ -59,7 +61,7 @@ class ScalpingStrategy:
         """
         snapshot = self._models.snapshot()
         window = compute(bars, schema_for(known))
-        forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope)
+        forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope, now)
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = combine(forecasts, {slot: model.inference.threshold for slot, model in voters.items()}, self._filters.min_votes)
         opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
@@ -85,13 +87,13 @@ def _reason(verdict: str, snapshot: Mapping[str, Predictor]) -> str:
 
 
 def forecasts_of(
-    snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope
+    snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope, now: datetime
 ) -> tuple[dict[str, Forecast], dict[str, str]]:
     """What each predictor says, and why the silent ones are silent."""
     forecasts: dict[str, Forecast] = {}
     absent: dict[str, str] = {}
     for slot, predictor in snapshot.items():
-        objection = _out_of_scope(predictor, symbol, scope)
+        objection = _out_of_scope(predictor, symbol, scope, now)
         if objection is not None:
             absent[slot] = objection
             continue
@@ -102,7 +104,12 @@ def forecasts_of(
     return forecasts, absent
 
 
-def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope) -> str | None:
+def expired(info: BundleInfo, hours: float, now: datetime) -> bool:
+    """Whether a version is too old to vote; `hours` = 0 means that none ever is."""
+    return bool(hours and info.made and now.timestamp() - info.made >= 3_600 * hours)
+
+
+def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
     info = predictor.info
     if info.origin != scope.origin:
         return f"learned from {info.origin} prices, these are {scope.origin}"
@@ -112,4 +119,6 @@ def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope) -> str | None
         return f"made for exit policy {info.exit_hash}, not {scope.exit_hash}: a retrain follows"
     if symbol not in info.symbols:
         return f"made for {', '.join(info.symbols)}, not {symbol}"
+    if expired(info, scope.expiry_hours, now):
+        return f"expired: made {(now.timestamp() - info.made) / 3_600:.1f} h ago, at most {scope.expiry_hours:g} h"
     return None

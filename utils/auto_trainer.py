@@ -294,7 +294,7 @@ class AutoTrainer:
             self._serve(spec.slot)
         now = self._clock.now()
         version = result.manifest.version if result.manifest is not None else 0
-        outcome = "rejected" if not version else "promoted" if result.active else "published"
+        outcome = "rejected" if not version else "promoted" if result.active else result.event
         self._chronicle.record_model_event(ModelEvent(now, spec.slot, outcome, version, result.report.summary, result.report.as_json()))
         reason = f"version {version} {result.report.summary}" if version else result.report.summary
         return JobRun(spec.name, "", now, outcome, reason, now, rows=result.rows, epochs=result.epochs, version=version)

@@ -44,6 +44,7 @@ from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
 from utils.performance import PerformanceCheck
+from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
@@ -156,7 +157,8 @@ class _Daemon:
         override = self.settings.models.model_signing_key
         key = signing_key(home, override.get_secret_value() if override is not None else None)
         keep = self.settings.models.keep_versions
-        return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock)
+        rules = life_rules(self.settings.life)
+        return Registry(home.models, origin=origin, key=key, keep_versions=keep, clock=self.terminal.clock, rules=rules)
 
     def _watch(self) -> RiskWatch:
         risk, terminal = self.settings.risk, self.terminal
@@ -209,8 +211,9 @@ class _Daemon:
             serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
         )
         drift = DriftCheck(workshop, self.models, self.state, {job.slot: job.name for job in jobs})
+        probation = ProbationCheck(workshop, record=lambda: complete_history(self.journal, self.registry.state()))
         watchdogs = Watchdogs(self.journal, self.state, self.registry.state, jobs, self.settings)
-        return (performance, drift, watchdogs)
+        return (performance, drift, probation, watchdogs)
 
     def _retrain_outdated(self) -> None:
         """Libraries change between two starts alone; a version that they no longer open is made anew first."""

@@ -12,7 +12,8 @@ from strategy.scalping_strategy import ScalpingStrategy, Scope
 
 def strategy_of(settings: Settings, origin: str, models: ActiveModels) -> ScalpingStrategy:
     """The strategy over given models, for prices of an origin."""
-    scope = Scope(origin_kind(origin), settings.symbols.timeframe, ExitPolicy.from_settings(settings.exits).hash)
+    exit_hash = ExitPolicy.from_settings(settings.exits).hash
+    scope = Scope(origin_kind(origin), settings.symbols.timeframe, exit_hash, settings.life.model_expiry_hours)
     return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars)
 
 

@@ -14,6 +14,7 @@ from strategy.learning.active import ActiveState, Change
 
 _MARK = "generation "
 _ALL = 1_000_000
+_TRAINERS = ("promoted", "published", "waiting", "shadow")
 
 
 class Chronicle(Protocol):
@@ -61,11 +62,12 @@ def _record(journal: Chronicle, slot: str, change: Change) -> bool:
 
 def _tells(row: Mapping[str, Any], change: Change) -> bool:
     """Whether the trainer's row is about this change: it follows the publication, and a later promotion follows it."""
-    by_trainer = row["event"] in ("promoted", "published") and not row["detail"].startswith(_MARK)
-    return by_trainer and change.event in ("promoted", "published") and row["version"] == change.after and row["at"] >= change.at
+    by_trainer = change.event in _TRAINERS and not row["detail"].startswith(_MARK)
+    return by_trainer and row["event"] == change.event and row["version"] == change.after and row["at"] >= change.at
 
 
 def _event(slot: str, change: Change) -> ModelEvent:
     served = f"version {change.before}" if change.before is not None else "none"
-    detail = f"{_MARK}{change.generation}: {change.event}, {served} served until then"
+    because = f": {change.reason}" if change.reason else ""
+    detail = f"{_MARK}{change.generation}: {change.event}, {served} served until then{because}"
     return ModelEvent(datetime.fromisoformat(change.at), slot, change.event.replace(" ", "_"), change.after or 0, detail)

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from config.errors import FileUnavailable
 from market_data.files import Wait, move_into_place, read_file, replace_file, write_temporary
 
-Event = Literal["published", "promoted", "rolled back", "pinned", "unpinned", "recovered"]
+Event = Literal["published", "promoted", "rolled back", "pinned", "unpinned", "recovered", "waiting", "shadow", "settled", "dismissed"]
 Number = Annotated[int, Field(ge=1)]
 Fault = Callable[[str], None]
 
@@ -30,6 +30,7 @@ class Change:
         at: UTC text.
         before, after: the version concerned; for `published` and the pins, the active one and
             the one published or pinned. `from` and `to` in the file.
+        reason: why, with the figures; empty where somebody asked for it.
     """
 
     generation: int
@@ -37,17 +38,54 @@ class Change:
     event: Event
     before: Annotated[int | None, Field(alias="from")]
     after: Annotated[int | None, Field(alias="to")]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A version that forecasts beside the active one and does not vote.
+
+    Attributes:
+        since: UTC text; bars that open from then on count.
+    """
+
+    version: Number
+    since: str
 
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """What serves in one slot. `pinned`: nothing but `unpin` changes the active version."""
+    """What serves in one slot.
+
+    Attributes:
+        pinned: nothing but `unpin` changes the active version.
+        probation: the former version, while the active one has still to show that it is not worse.
+        shadow: a candidate that shows itself before it serves.
+        waiting: the newest candidate that passed the gate while the slot could not take it.
+        cooldown_until: UTC text; no promotion by itself before.
+    """
 
     active: Number | None
     previous: Number | None
     pinned: bool
     next_version: Number
     history: tuple[Change, ...] = ()
+    probation: Trial | None = None
+    shadow: Trial | None = None
+    waiting: Number | None = None
+    cooldown_until: str | None = None
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """Versions that the slot points at; retention leaves them alone."""
+        trials = (trial.version for trial in (self.probation, self.shadow) if trial is not None)
+        return frozenset(n for n in (self.active, self.previous, self.waiting, *trials) if n is not None)
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the newest change of the active version was a rollback."""
+        switches = [change.event for change in self.history if change.event in ("promoted", "rolled back")]
+        return bool(switches) and switches[-1] == "rolled back"
 
     @property
     def served(self) -> frozenset[int]:
@@ -76,10 +114,10 @@ class ActiveState:
         """The same generation with one slot replaced."""
         return replace(self, slots={**self.slots, name: slot})
 
-    def changed(self, name: str, event: Event, at: str, after: SlotState, version: int | None) -> ActiveState:
+    def changed(self, name: str, event: Event, at: str, after: SlotState, version: int | None, reason: str = "") -> ActiveState:
         """The next generation: one slot replaced, and the change added to its bounded history."""
         generation = self.generation + 1
-        entry = Change(generation, at, event, self.slot(name).active, version)
+        entry = Change(generation, at, event, self.slot(name).active, version, reason)
         history = (*after.history, entry)[-_HISTORY:]
         return replace(self.with_slot(name, replace(after, history=history)), generation=generation)
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Self
 
@@ -181,6 +181,24 @@ def parse_name(name: str) -> tuple[str, int, str] | None:
     """
     match = _NAME.fullmatch(name)
     return (match["slot"], int(match["version"]), match["suffix"]) if match else None
+
+
+def check_draft(draft: Draft, files: Mapping[str, bytes], origin: str) -> None:
+    """Raises ArtifactError where names, origin or files of a draft cannot become a version of this home."""
+    check_slot(draft.slot)
+    if draft.origin != origin:
+        raise ArtifactError(f"slot {draft.slot}: model comes from origin {draft.origin}, this home's is {origin}")
+    if not files:
+        raise ArtifactError(f"slot {draft.slot}: a version needs at least one file")
+    for suffix in files:
+        check_suffix(suffix)
+
+
+def check_case(slot: str, known: Collection[str]) -> None:
+    """Raises ArtifactError where a known slot differs from this one in case alone."""
+    for other in known:
+        if other != slot and other.casefold() == slot.casefold():
+            raise ArtifactError(f"slot {slot!r} differs from slot {other!r} in case alone: on Windows their files are the same; rename one")
 
 
 def check_slot(slot: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from config.errors import ArtifactError
@@ -64,6 +65,7 @@ def info_of(manifest: Manifest) -> BundleInfo:
         exit_hash=manifest.exit_hash,
         rows=manifest.input_rows,
         schema=FeatureSchema(tuple(manifest.features)),
+        made=int(datetime.fromisoformat(manifest.created).timestamp()),
     )
 
 

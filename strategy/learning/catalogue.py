@@ -48,7 +48,7 @@ def candidates(slot: SlotState, on_disk: tuple[int, ...]) -> tuple[int, ...]:
 def known(store: ArtifactStore, state: ActiveState) -> list[tuple[str, int]]:
     """Slot and number of every version with a manifest, and of those that the state points at."""
     disk = {(name, n) for name, numbers in store.numbers().items() for n in numbers}
-    pointed = {(name, n) for name, slot in state.slots.items() for n in (slot.active, slot.previous) if n is not None}
+    pointed = {(name, n) for name, slot in state.slots.items() for n in slot.needed}
     return sorted(disk | pointed)
 
 
@@ -90,10 +90,10 @@ def _beyond(numbers: tuple[int, ...], keep: int, used: frozenset[int]) -> tuple[
 
 
 def _used(store: ArtifactStore, name: str, slot: SlotState) -> frozenset[int]:
-    """Active and previous, and the version that stands in where the active one is refused."""
+    """What the slot points at, and the version that stands in where the active one is refused."""
     found, _ = open_slot(store, name, slot)
     stand_in = frozenset() if found is None else frozenset({found.manifest.version})
-    return stand_in | {n for n in (slot.active, slot.previous) if n is not None}
+    return stand_in | slot.needed
 
 
 def rebuilt(store: ArtifactStore) -> ActiveState:

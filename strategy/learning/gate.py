@@ -196,7 +196,15 @@ def beats_champion(case: Case) -> Finding:
 def _too_few_blocks(case: Case, blocks: int) -> Finding:
     same = case.champion is not None and case.champion.recipe == case.recipe
     detail = f"{blocks} clean blocks, {case.settings.min_compare_blocks} needed to compare: "
-    return _verdict("champion", same, detail + ("same recipe, a refresh" if same else "changed recipe, insufficient evidence"))
+    return _verdict("champion", True, detail + ("same recipe, a refresh" if same else _UNPROVEN))
+
+
+_UNPROVEN = "changed recipe, it stays in shadow until there are"
+
+
+def unproven(report: GateReport) -> bool:
+    """Whether the candidate passed without having been compared with the champion of another recipe."""
+    return any(finding.rule == "champion" and finding.detail.endswith(_UNPROVEN) for finding in report.findings)
 
 
 def in_ensemble(case: Case) -> Finding:

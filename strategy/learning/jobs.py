@@ -15,15 +15,13 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from config.errors import FitCancelled, SlotError
 from config.settings import Settings
 from execution.exits import ExitPolicy
-from market_data.bars import Bars, Capabilities, FloatArray, IntArray, Timeframe
+from market_data.bars import Bars, Capabilities, Timeframe
 from market_data.clock import from_epoch, utc_text
 from market_data.costs import spread_of
 from market_data.instruments import SymbolSpec
@@ -36,12 +34,13 @@ from strategy.learning.budget import Grant, Purse
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.case import Case, Peer, prepared
 from strategy.learning.dataset import Dataset, Labelling, build
-from strategy.learning.gate import GateReport, judge, passing_symbols, with_causality, with_latency, worth_testing
+from strategy.learning.forecasting import forecasts_on, project
+from strategy.learning.gate import GateReport, judge, passing_symbols, unproven, with_causality, with_latency, worth_testing
 from strategy.learning.labels import Costs
 from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, examine
 from strategy.learning.recipes import Candidate, Recipe, develop
 from strategy.learning.registry import Registry
-from strategy.predictor import FeatureSchema, FeatureWindow, Forecasts, Matrix, Predictor, select
+from strategy.predictor import FeatureSchema, FeatureWindow
 
 GOLDEN_ROWS = 16
 LATENCY_TRIES = 25
@@ -74,9 +73,11 @@ class JobResult:
 
     Attributes:
         manifest: of the published version; None where the gate rejected the candidate.
-        active: whether that version is the slot's active one now; a pinned slot keeps the one it has.
+        active: whether that version is the slot's active one now.
         rows: rows that taught the artifact.
         final_end: newest row that the gate looked at, epoch seconds.
+        event: what the registry did with a version that is not active: `published` into a pinned slot, `waiting`
+            or `shadow`.
     """
 
     spec: JobSpec
@@ -86,6 +87,7 @@ class JobResult:
     rows: int
     epochs: int
     final_end: int
+    event: str = "published"
 
 
 def specs_of(settings: Settings, symbols: tuple[str, ...]) -> tuple[JobSpec, ...]:
@@ -138,7 +140,7 @@ class Workshop:
         """
         recipe = recipe_for(spec, self.settings)
         histories = self._histories(spec, recipe)
-        full = self._rows(spec, recipe, histories)
+        full = self.labelled(histories, recipe.window, self._most_rows(spec))
         data = project(full, self._schema(spec))
         candidate = develop(
             recipe,
@@ -156,8 +158,15 @@ class Workshop:
             files = self._compiled(draft, files, cancel)
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
             manifest = self._publish(draft, files, case, report) if report.passed else None
-        active = manifest is not None and self.registry.state().slot(spec.slot).active == manifest.version
-        return JobResult(spec, report, manifest, active, candidate.train_rows, candidate.model.epochs, int(candidate.final.time[-1]))
+        final_end = int(candidate.final.time[-1])
+        place = self._place(manifest) if manifest is not None else (False, "")
+        return JobResult(spec, report, manifest, place[0], candidate.train_rows, candidate.model.epochs, final_end, place[1])
+
+    def _place(self, manifest: Manifest) -> tuple[bool, str]:
+        """Whether a version that was just published is active, and what the slot's history says of it."""
+        slot = self.registry.state().slot(manifest.slot)
+        events = [change.event for change in slot.history if change.after == manifest.version]
+        return slot.active == manifest.version, events[-1] if events else "published"
 
     @property
     def policy(self) -> ExitPolicy:
@@ -172,15 +181,29 @@ class Workshop:
         return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
 
     def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
-        each = self._most_rows(spec) // len(spec.symbols) + WARMUP + recipe.window + self.policy.horizon + 2
+        each = self._most_rows(spec) // len(spec.symbols) + self.spare_bars(recipe.window)
         return {symbol: self.history(symbol, each) for symbol in spec.symbols}
 
-    def _rows(self, spec: JobSpec, recipe: Recipe, histories: Mapping[str, Bars]) -> Dataset:
+    def spare_bars(self, window: int) -> int:
+        """Bars of a history that give no row: warm-up, the first window, and the newest labels."""
+        return WARMUP + window + self.policy.horizon + 2
+
+    def labelled(self, histories: Mapping[str, Bars], window: int, most: int) -> Dataset:
+        """Features and labels of some histories, with every column that their sources can fill.
+
+        Args:
+            histories: closed bars by symbol.
+            window: feature rows that one forecast reads.
+            most: rows; the newest are kept.
+
+        Raises:
+            InsufficientHistory: a symbol gives no row.
+        """
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
         filters, data = self.settings.filters, self.settings.data
         sessions = parse_sessions(filters.trading_sessions)
-        how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, recipe.window, sessions)
-        return build(histories, costs, schema_for(self._common(spec.symbols)), how, self._most_rows(spec))
+        how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, window, sessions)
+        return build(histories, costs, schema_for(self._common(tuple(histories))), how, most)
 
     def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
         """A sample of the look-ahead analysis, on the very bars that taught and judged."""
@@ -298,7 +321,7 @@ class Workshop:
     def _publish(self, draft: Draft, files: Mapping[str, bytes], case: Case, report: GateReport) -> Manifest:
         judged = replace(draft, metrics=dict(report.metrics), gate_report=report.as_json(), symbols=passing_symbols(case))
         with self.publishing():
-            return self.registry.publish(judged, files, check_bundle)
+            return self.registry.publish(judged, files, check_bundle, unproven=unproven(report))
 
 
 def trading_costs(settings: Settings, instrument: SymbolSpec, bars: Bars) -> Costs:
@@ -326,52 +349,3 @@ def recipe_for(spec: JobSpec, settings: Settings) -> Recipe:
     from strategy.learning.tree_recipe import TreeRecipe
 
     return TreeRecipe.xgboost(settings.training) if spec.kind == "xgboost" else TreeRecipe.random_forest(settings.training)
-
-
-def project(data: Dataset, schema: FeatureSchema) -> Dataset:
-    """The same rows with the columns of another schema."""
-    window = select("recipe", FeatureWindow(data.schema, data.table), schema)
-    return replace(data, schema=schema, table=np.ascontiguousarray(window.values))
-
-
-def forecasts_on(predictor: Predictor, data: Dataset) -> Forecasts:
-    """A predictor's forecasts on dataset rows.
-
-    Rows on which it would not vote live, because the symbol is not its own or its window has a
-    missing value, expect -inf.
-    """
-    table = project(data, predictor.info.schema).table
-    rows = predictor.info.rows
-    finite = np.asarray(np.isfinite(table).all(axis=1), dtype=np.bool_)
-    whole = finite[data.row[:, None] + np.arange(1 - rows, 1)].all(axis=1)
-    serves = np.isin(np.array(data.symbols), predictor.info.symbols)[data.symbol] & whole
-    empty = np.zeros(len(data))
-    answered = Forecasts(empty, empty, np.ones(len(data), dtype=np.int64), np.full(len(data), -np.inf))
-    if not serves.any():
-        return answered
-    said = _answers(predictor, table, data.row[serves])
-    return Forecasts(
-        *(_filled(getattr(answered, name), serves, getattr(said, name)) for name in ("p_long", "p_short", "side", "expected_r"))
-    )
-
-
-def _answers(predictor: Predictor, table: Matrix, row: IntArray) -> Forecasts:
-    """Forecasts of given rows of a table; neighbours are asked together, which costs a fraction of one by one."""
-    order = np.argsort(row)
-    runs = np.split(row[order], np.flatnonzero(np.diff(row[order]) != 1) + 1)
-    said = _stacked([predictor.predict_many(table[run[0] - predictor.info.rows + 1 : run[-1] + 1]) for run in runs])
-    back = np.argsort(order)
-    return Forecasts(said.p_long[back], said.p_short[back], said.side[back], said.expected_r[back])
-
-
-def _filled(column: NDArray[Any], rows: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
-    filled = column.copy()
-    filled[rows] = values
-    return filled
-
-
-def _stacked(parts: list[Forecasts]) -> Forecasts:
-    def column(name: str) -> FloatArray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Forecasts(column("p_long"), column("p_short"), column("side").astype(np.int64), column("expected_r"))

@@ -11,7 +11,7 @@ from config.errors import InsufficientHistory
 from market_data.bars import Bars, FloatArray, IntArray
 from strategy.features import WARMUP, schema_for
 from strategy.learning.dataset import Labelling, build
-from strategy.learning.jobs import forecasts_on
+from strategy.learning.forecasting import forecasts_on
 from strategy.learning.labels import Costs
 from strategy.learning.recipes import side_result
 from strategy.predictor import Predictor

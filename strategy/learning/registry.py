@@ -12,9 +12,11 @@ from filelock import FileLock, Timeout
 from config.errors import ArtifactError, FileUnavailable, ScalperError
 from market_data.clock import Clock, utc_text
 from market_data.files import Wait, pause
+from strategy.learning import lifecycle
 from strategy.learning.active import ActiveFile, ActiveState, Event, Fault, SlotState
-from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, check_slot, check_suffix, manifest_of
+from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, check_case, check_draft, manifest_of
 from strategy.learning.catalogue import VersionInfo, describe, describe_legacy, known, legacy, open_slot, outdated, rebuilt, surplus
+from strategy.learning.lifecycle import LifeRules, Move
 from strategy.learning.promotions import Promotion, PromotionLog, told_by
 from strategy.learning.store import ArtifactStore, Refusal
 
@@ -37,6 +39,7 @@ class Registry:
         clock: dates the history.
         fault: is told each step of a write before it is taken; tests stop the process there.
         wait: waits the seconds it is given, while another program holds a file.
+        rules: which stages a published version passes through.
 
     Raises:
         FileUnavailable: the folder cannot be created.
@@ -52,7 +55,9 @@ class Registry:
         clock: Clock,
         fault: Fault = lambda step: None,
         wait: Wait = pause,
+        rules: LifeRules = LifeRules(),  # noqa: B008  # frozen: one default for all is safe
     ) -> None:
+        self.rules = rules
         self.root, self._origin, self._key, self._keep, self._clock, self._fault = root, origin, key, keep_versions, clock, fault
         self._store = ArtifactStore(root, origin=origin, key=key, wait=wait, fault=fault)
         self._log = PromotionLog(root, wait=wait, fault=fault)
@@ -141,7 +146,12 @@ class Registry:
     # Writing.
 
     def publish(
-        self, draft: Draft, files: Mapping[str, bytes], check: Callable[[VerifiedArtifact], None], activate: bool = True
+        self,
+        draft: Draft,
+        files: Mapping[str, bytes],
+        check: Callable[[VerifiedArtifact], None],
+        activate: bool = True,
+        unproven: bool = False,
     ) -> Manifest:
         """Gives a model a number, writes it, proves it by reading it back, and lets it serve.
 
@@ -149,7 +159,9 @@ class Registry:
             draft: what the trainer says of it.
             files: contents by suffix.
             check: loads what was read back and compares its golden rows; raises where they differ.
-            activate: False leaves the serving version as it is (a shadow). So does a pinned slot.
+            activate: False leaves the slot as it is. Where it is pinned, on probation, in shadow or cooling
+                down, the candidate waits in any case.
+            unproven: it lacks rows to be compared on, and stays in shadow until there are some.
 
         Returns:
             The manifest as it stands on disk.
@@ -158,18 +170,18 @@ class Registry:
             ArtifactError: names, origin or content are unfit, or `check` refused. The number is spent.
             FileUnavailable: a file could not be written or replaced; what served goes on serving.
         """
-        self._check_draft(draft, files)
+        check_draft(draft, files, self._origin)
         with self._writing() as state:
-            self._check_case(state, draft.slot)
+            check_case(draft.slot, {*state.slots, *self._store.numbers()})
             state, version = self._reserve(state, draft.slot)
             manifest = self._prove(draft, version, files, check)
             self._store.place(manifest, self._store.staging / manifest.stem)
-            self._point(state, manifest, activate)
+            self._point(state, manifest, activate, unproven)
             self._prune(self.state())
         return manifest
 
     def promote(self, slot: str, version: int) -> ActiveState:
-        """Makes a version the active one; does nothing where it is already.
+        """Makes a version the active one, at once and for good: an order ends every trial. Nothing where it is already.
 
         Raises:
             ArtifactError: the version does not verify, or the slot is pinned.
@@ -180,15 +192,40 @@ class Registry:
     def rollback(self, slot: str, to: int | None = None) -> ActiveState:
         """Puts the previous version back; what served becomes the previous.
 
+        A second call changes nothing: it does not bring back what was rolled back from.
+
         Args:
             slot: where.
-            to: the version meant. Saying it makes the call safe to repeat; without it a second call swaps back.
+            to: the version meant, where it is not the previous one.
 
         Raises:
             ArtifactError: there is no previous version, it does not verify, or the slot is pinned.
             FileUnavailable: `active.json` cannot be replaced; the old version goes on serving.
         """
         return self._switch(slot, to, "rolled back")
+
+    def move(self, slot: str, rule: Callable[[SlotState], Move | None]) -> bool:
+        """One step of a slot's life, decided under the lock on the state as it is by then.
+
+        Args:
+            slot: where.
+            rule: of `strategy.learning.lifecycle`; None means that it does not apply any more.
+
+        Returns:
+            Whether the slot changed.
+
+        Raises:
+            ArtifactError: the version that should serve does not verify.
+            FileUnavailable: `active.json` cannot be replaced; what served goes on serving.
+        """
+        with self._writing() as state:
+            move = rule(state.slot(slot))
+            if move is None:
+                return False
+            if move.activates:
+                self.open(slot, move.version)
+            self._make(state, slot, move)
+            return True
 
     def pin(self, slot: str, pinned: bool = True) -> ActiveState:
         """Keeps the active version whatever is published, or ends that.
@@ -275,22 +312,6 @@ class Registry:
     def _rebuilt(self) -> ActiveState:
         return replace(rebuilt(self._store), generation=self._log.last_generation())
 
-    def _check_draft(self, draft: Draft, files: Mapping[str, bytes]) -> None:
-        check_slot(draft.slot)
-        if draft.origin != self._origin:
-            raise ArtifactError(f"slot {draft.slot}: model comes from origin {draft.origin}, this home's is {self._origin}")
-        if not files:
-            raise ArtifactError(f"slot {draft.slot}: a version needs at least one file")
-        for suffix in files:
-            check_suffix(suffix)
-
-    def _check_case(self, state: ActiveState, slot: str) -> None:
-        for other in {*state.slots, *self._store.numbers()}:
-            if other != slot and other.casefold() == slot.casefold():
-                raise ArtifactError(
-                    f"slot {slot!r} differs from slot {other!r} in case alone: on Windows their files are the same; rename one"
-                )
-
     def _reserve(self, state: ActiveState, slot: str) -> tuple[ActiveState, int]:
         """Spends a number before anything bears it; generation and history stay, for nothing served has changed."""
         held = state.slot(slot)
@@ -313,29 +334,42 @@ class Registry:
             raise
         return found.manifest
 
-    def _point(self, state: ActiveState, manifest: Manifest, activate: bool) -> None:
+    def _point(self, state: ActiveState, manifest: Manifest, activate: bool, unproven: bool) -> None:
         held = state.slot(manifest.slot)
-        if activate and not held.pinned:
-            self._save(state, manifest.slot, "promoted", self._relieved(manifest.slot, held, manifest.version), manifest.version)
+        if activate:
+            self._make(state, manifest.slot, lifecycle.admitted(held, manifest.version, self.rules, self._clock.now(), unproven=unproven))
         else:
             self._save(state, manifest.slot, "published", held, manifest.version)
+
+    def _make(self, state: ActiveState, slot: str, move: Move) -> None:
+        after = move.after
+        if move.activates:
+            after = self._relieved(slot, after, move.version)
+        if move.event == "promoted":
+            after = lifecycle.on_probation(after, self.rules, self._clock.now())
+        self._save(state, slot, move.event, after, move.version, move.reason)
 
     def _switch(self, slot: str, version: int | None, event: Event) -> ActiveState:
         with self._writing() as state:
             held = state.slot(slot)
-            target = held.previous if version is None else version
-            if target is None:
-                raise ArtifactError(
-                    f"slot {slot} has no previous version; choose one of `models list` with `models promote {slot} VERSION`"
-                )
+            target = self._target(slot, held, version)
             if target == held.active:
                 return state
             if held.pinned:
                 raise ArtifactError(f"slot {slot} is pinned to version {held.active}; `models unpin {slot}` first")
             self.open(slot, target)
-            after = self._relieved(slot, held, target)
+            after = lifecycle.cleared(self._relieved(slot, held, target))
             self._save(state, slot, event, replace(after, next_version=max(held.next_version, target + 1)), target)
             return self.state()
+
+    def _target(self, slot: str, held: SlotState, version: int | None) -> int:
+        if version is not None:
+            return version
+        if held.active is not None and held.rolled_back:
+            return held.active
+        if held.previous is None:
+            raise ArtifactError(f"slot {slot} has no previous version; choose one of `models list` with `models promote {slot} VERSION`")
+        return held.previous
 
     def _relieved(self, name: str, slot: SlotState, version: int) -> SlotState:
         """The slot with `version` active, and as previous the one that truly served until now.
@@ -345,8 +379,8 @@ class Registry:
         served = self.serving(name)
         return replace(slot, active=version, previous=slot.active if served in (None, version) else served)
 
-    def _save(self, state: ActiveState, slot: str, event: Event, after: SlotState, version: int) -> None:
-        self._file.write(state.changed(slot, event, utc_text(self._clock.now()), after, version))
+    def _save(self, state: ActiveState, slot: str, event: Event, after: SlotState, version: int, reason: str = "") -> None:
+        self._file.write(state.changed(slot, event, utc_text(self._clock.now()), after, version, reason))
         self._log.complete(self.state())
 
     def _prune(self, state: ActiveState) -> tuple[str, ...]:

@@ -32,8 +32,9 @@ from strategy.learning.budget import START_SHARE, Grant, Purse
 from strategy.learning.case import Peer, prepared
 from strategy.learning.dataset import Dataset, Labelling, build
 from strategy.learning.evidence import mean, one_at_a_time
+from strategy.learning.forecasting import project
 from strategy.learning.gate import GateReport, judge, worth_testing
-from strategy.learning.jobs import JobSpec, project, recipe_for
+from strategy.learning.jobs import JobSpec, recipe_for
 from strategy.learning.labels import Costs
 from strategy.learning.recipes import Candidate, develop, side_result
 from tests.campaigns.promotion_table import document

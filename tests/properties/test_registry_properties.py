@@ -202,7 +202,8 @@ class RegistryMachine(RuleBasedStateMachine):
         except ArtifactError:
             assert self.registry.state() == before
             return
-        assert state.slot(slot).active == before.slot(slot).previous
+        held = before.slot(slot)
+        assert state.slot(slot).active == (held.active if held.rolled_back else held.previous)
 
     @rule(slot=st.sampled_from(SLOTS), pinned=st.booleans())
     def pin(self, slot: str, pinned: bool) -> None:

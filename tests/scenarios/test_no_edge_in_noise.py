@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from config.settings import LstmSettings
 from strategy.features import WARMUP, compute, schema_for, sequence_schema
 from strategy.learning.dataset import Labelling, build
-from strategy.learning.jobs import project
+from strategy.learning.forecasting import project
 from strategy.learning.tree_recipe import TreeRecipe
 from strategy.learning.validation import blocks_of
 from strategy.predictor import FeatureSchema

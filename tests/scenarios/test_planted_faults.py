@@ -21,8 +21,8 @@ from config.settings import LstmSettings
 from strategy import features
 from strategy.features import schema_for, sequence_schema
 from strategy.learning import lstm_recipe, recipes, tree_recipe
+from strategy.learning.forecasting import project
 from strategy.learning.gate import judge, with_causality
-from strategy.learning.jobs import project
 from strategy.learning.lookahead import SAMPLED_CUTS, Subject, examine
 from strategy.learning.lstm_recipe import LstmRecipe
 from strategy.learning.recipes import Fit, develop

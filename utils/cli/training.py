@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from utils.shared_state import SharedState
 
 REQUEST = "control.retrain"
-DONE = ("promoted", "published", "rejected")
+DONE = ("promoted", "published", "waiting", "shadow", "rejected")
 _PREFIX = "train:"
 _LOOK_BACK = 200
 

@@ -200,8 +200,24 @@ def test_forecasts_do_not_depend_on_more_history_than_needed(bars):
     window_a = compute(longer.tail(WARMUP + 80), SCHEMA)
     window_b = compute(longer, SCHEMA)
     snapshot = {"scalper": saying()}
-    assert forecasts_of(snapshot, window_a, "EURUSD", SCOPE) == forecasts_of(snapshot, window_b, "EURUSD", SCOPE)
+    now = bars.opened_at(-1)
+    assert forecasts_of(snapshot, window_a, "EURUSD", SCOPE, now) == forecasts_of(snapshot, window_b, "EURUSD", SCOPE, now)
     assert row_hash(window_a) == row_hash(window_b)
+
+
+@pytest.mark.parametrize(("hours", "votes"), [(0.0, True), (2.0, False), (2.5, True)])
+def test_an_expired_version_does_not_vote_and_the_decision_says_so(bars, hours, votes):
+    now = bars.opened_at(-1) + timedelta(seconds=61)
+    predictor = saying(made=int(now.timestamp()) - 7_200)
+    strategy = ScalpingStrategy(ActiveModels({"scalper": predictor}), FilterSettings(), replace(SCOPE, expiry_hours=hours), 2.0)
+    decision = strategy.decide(bars, ALL, now)
+    assert (decision.side is Side.LONG) == votes
+    assert dict(decision.absent) == ({} if votes else {"scalper": "expired: made 2.0 h ago, at most 2 h"})
+
+
+def test_a_version_of_unknown_age_never_expires(bars):
+    strategy = ScalpingStrategy(ActiveModels({"scalper": saying()}), FilterSettings(), replace(SCOPE, expiry_hours=0.1), 2.0)
+    assert decide(strategy, bars).side is Side.LONG
 
 
 def test_a_decision_is_the_same_twice(bars):

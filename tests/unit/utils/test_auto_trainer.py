@@ -55,7 +55,7 @@ class Workshop:
 
     def __init__(self):
         self.answers = {}
-        self.pinned = False
+        self.pinned, self.event = False, "published"
         self.runs = []
         self.entered, self.go_on = Event(), Event()
 
@@ -72,7 +72,8 @@ class Workshop:
             answer = 1
         report = SimpleNamespace(summary="accuracy 0.48, floor 0.50" if not answer else "passed", as_json=lambda: {"passed": bool(answer)})
         manifest = SimpleNamespace(version=answer) if answer else None
-        return JobResult(spec, report, manifest, bool(answer) and not self.pinned, 500, 10, 1_000 * len(self.runs))
+        place = (500, 10, 1_000 * len(self.runs), self.event)
+        return JobResult(spec, report, manifest, bool(answer) and not self.pinned, *place)
 
 
 class Server:
@@ -253,12 +254,13 @@ class TestOutcomes:
         ]
         assert "accuracy 0.48, floor 0.50" in bench.runs(BOOSTER.name)[0].reason
 
-    def test_a_version_for_a_pinned_slot_is_published_and_swaps_nothing(self):
+    @pytest.mark.parametrize("event", ["published", "waiting", "shadow"])
+    def test_a_version_that_its_slot_does_not_take_swaps_nothing_and_the_run_says_what_became_of_it(self, event):
         bench = Bench(lockstep=False, jobs=(FOREST,))
-        bench.workshop.answers, bench.workshop.pinned = {"scalper": 4}, True
+        bench.workshop.answers, bench.workshop.pinned, bench.workshop.event = {"scalper": 4}, True, event
         bench.trainer.run_now(FOREST.name)
-        assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [("published", 4)]
-        assert [event.event for event in bench.chronicle.events] == ["published"]
+        assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [(event, 4)]
+        assert [told.event for told in bench.chronicle.events] == [event]
         assert bench.server.refreshed == 0
 
     def test_a_thread_that_dies_of_the_unforeseen_is_no_longer_alive(self, monkeypatch):

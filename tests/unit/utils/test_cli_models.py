@@ -85,7 +85,7 @@ def test_a_pinned_slot_stays_until_unpinned(models, registry):
 def test_the_answer_says_when_it_counts(models, registry, home):
     assert "serves when the daemon starts" in models("rollback", "scalper").stdout
     with hold_home(home):
-        assert "the running daemon adopts it" in models("rollback", "scalper").stdout
+        assert "the running daemon adopts it" in models("promote", "scalper", "2").stdout
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from market_data.clock import ManualClock
 from strategy.decision import ModelEvent
+from strategy.learning import lifecycle
 from strategy.learning.active import ActiveState
 from tests.fakes_registry import NOW, make_registry, publish
 from utils.model_history import complete_history
@@ -52,6 +53,18 @@ def test_what_the_trainer_published_into_a_pinned_slot_is_not_told_twice(registr
     journal.record_model_event(ModelEvent(NOW, "scalper", "published", 2, "passed the strict gate"))
     assert complete_history(journal, registry.state()) == 1
     assert told(journal)[-1] == ("scalper", "pinned", 1)
+
+
+def test_what_waited_and_was_promoted_in_the_same_instant_is_told_with_its_reason(tmp_path, journal):
+    registry = make_registry(tmp_path / "models")
+    publish(registry), registry.pin("scalper"), publish(registry), registry.pin("scalper", pinned=False)
+    journal.record_model_event(ModelEvent(NOW, "scalper", "promoted", 1, "passed the strict gate"))
+    journal.record_model_event(ModelEvent(NOW, "scalper", "published", 2, "passed the strict gate"))
+    registry.move("scalper", lambda held: lifecycle.promoted(held, 2, "it waited"))
+    assert complete_history(journal, registry.state()) == 3
+    assert told(journal)[-1] == ("scalper", "promoted", 2)
+    assert journal.model_events(1)[0]["detail"].endswith("version 1 served until then: it waited")
+    assert complete_history(journal, registry.state()) == 0
 
 
 def test_a_later_promotion_of_the_same_version_by_hand_is_told(tmp_path, journal):

@@ -12,7 +12,7 @@ from config.settings import FilterSettings, GateSettings
 from strategy.learning import gate
 from strategy.learning.budget import Grant
 from strategy.learning.case import Peer, prepared
-from strategy.learning.gate import STRICT, judge, passing_symbols, rules_for, with_latency, worth_testing
+from strategy.learning.gate import STRICT, judge, passing_symbols, rules_for, unproven, with_latency, worth_testing
 from strategy.learning.labels import FLAT, LONG, SHORT
 from strategy.learning.recipes import Candidate
 from strategy.predictor import Forecasts
@@ -270,12 +270,14 @@ def test_rows_that_taught_the_candidate_do_not_count_either():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "passes", "text"), [("recipe", True, "same recipe, a refresh"), ("other", False, "changed recipe, insufficient evidence")]
+    ("recipe", "shadow", "text"), [("recipe", False, "same recipe, a refresh"), ("other", True, "changed recipe, it stays in shadow")]
 )
-def test_too_few_clean_blocks_let_a_refresh_pass_and_a_changed_recipe_wait(recipe, passes, text):
+def test_too_few_clean_blocks_let_a_refresh_serve_and_send_a_changed_recipe_into_shadow(recipe, shadow, text):
     champion = peer(forecasts(window(), right=1.0), train_end=START + 60 * N - 20 * 2 * HORIZON, recipe=recipe)
-    found = verdict(judge(case(champion=champion)), "champion")
-    assert found.passed == passes
+    report = judge(case(champion=champion))
+    found = verdict(report, "champion")
+    assert found.passed
+    assert unproven(report) == shadow
     assert text in found.detail
     assert "30 needed" in found.detail
 

@@ -22,7 +22,8 @@ from strategy.golden import check_golden
 from strategy.learning import jobs
 from strategy.learning.budget import START_SHARE, Purse
 from strategy.learning.bundles import load_bundle, recipe_of, train_end_of
-from strategy.learning.jobs import JobSpec, forecasts_on, project, specs_of
+from strategy.learning.forecasting import forecasts_on, project
+from strategy.learning.jobs import JobSpec, specs_of
 from strategy.learning.serving import Change, ModelServer
 from strategy.lstm_predictor import LSTMPredictor
 from tests import fakes_models as fakes

@@ -5,7 +5,7 @@ import pytest
 
 from strategy.features import schema_for
 from strategy.learning.dataset import Labelling, build
-from strategy.learning.jobs import forecasts_on
+from strategy.learning.forecasting import forecasts_on
 from strategy.learning.live_results import bars_needed, nothing_until, sided_after
 from strategy.learning.recipes import side_result
 from tests.fakes_learning import ALL, POLICY, RuleModel, costs_of, market

@@ -1,0 +1,363 @@
+"""Probation, shadow and waiting with real versions on bars that go on: what the check does, and when."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from config.errors import TerminalDisconnected
+from market_data.clock import ManualClock, from_epoch, utc_text
+from strategy.learning import jobs
+from strategy.learning.active import Trial
+from strategy.learning.artifact import Draft
+from strategy.learning.jobs import Workshop
+from strategy.learning.registry import Registry
+from tests.fakes_learning import FOREST, market, small_settings
+from tests.fakes_registry import KEY, accept, no_wait
+from utils.checks import SKIPPED
+from utils.model_history import complete_history
+from utils.probation_check import ProbationCheck, life_rules
+from utils.trade_journal import TradeJournal
+
+TAUGHT, BARS = 2_600, 14_000
+LOOSE = {"gate": {"gate_profile": "threshold", "min_accuracy": 0.0, "min_directional_rows": 10}}
+LIFE = {"probation_max_bars": 4_000, "rollback_cooldown_hours": 5}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def bars():
+    return market(BARS, edge=3.0, seed=3)
+
+
+@pytest.fixture(scope="module")
+def artifact(bars, tmp_path_factory):
+    """A small forest that knows the market."""
+    world = World(bars, tmp_path_factory.mktemp("teacher"), {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "compile_onnx", lambda *args, **options: None)
+        manifest = world.shop.run(FOREST, 0, threading.Event()).manifest
+    return world.registry.open("scalper", manifest.version)
+
+
+class World:
+    """A home whose bars come as its clock goes on."""
+
+    def __init__(self, bars, root, life):
+        settings = small_settings(**LOOSE, life=life)
+        self.bars = bars
+        self.clock = ManualClock(from_epoch(int(bars.time[TAUGHT])))
+        self.registry = Registry(
+            root / "models",
+            origin="synthetic",
+            key=KEY,
+            keep_versions=5,
+            clock=self.clock,
+            wait=no_wait,
+            rules=life_rules(settings.life),
+        )
+        self.shop = Workshop(
+            settings=settings,
+            origin="synthetic",
+            history=self.history,
+            known=lambda symbol: bars.capabilities,
+            instrument=jobs_instrument,
+            registry=self.registry,
+            now=self.clock.now,
+        )
+        self.journal = TradeJournal(root / "journal.db", account="1@sim", mode="simulated", clock=self.clock)
+        self.asked = 0
+        self.check = self.new_check()
+
+    def new_check(self):
+        return ProbationCheck(self.shop, record=lambda: complete_history(self.journal, self.registry.state()))
+
+    def history(self, symbol, most):
+        self.asked += 1
+        closed = int((self.bars.time + 60 <= self.clock.now().timestamp()).sum())
+        return self.bars.slice(max(0, closed - most), closed)
+
+    def publish(self, artifact, *, reverse=False, recipe=None, **options):
+        """The forest again; `reverse` takes the other side of everything."""
+        said = {name: getattr(artifact.manifest, name) for name in Draft.__dataclass_fields__}
+        inference = dict(said["inference"])
+        if reverse:
+            for name in ("weights", "bias"):
+                flat, long, short = inference[name]
+                inference[name] = [flat, short, long]
+        if recipe is not None:
+            inference["recipe"] = recipe
+        draft = Draft(**{**said, "inference": inference, "created": utc_text(self.clock.now())})
+        return self.registry.publish(draft, artifact.files, accept, **options).version
+
+    def go_on(self, hours=1.0):
+        self.clock.set(self.clock.now() + hours * HOUR)
+        return self.check.run(self.clock.now())
+
+    def until_something_happens(self, most=200):
+        for _ in range(most):
+            result = self.go_on()
+            if result.outcome != SKIPPED:
+                return result
+        raise AssertionError("nothing happened")
+
+    @property
+    def slot(self):
+        return self.registry.state().slot("scalper")
+
+    def events(self):
+        return [row["event"] for row in reversed(self.journal.model_events(1_000))]
+
+
+def jobs_instrument(symbol):
+    from execution.simulated import default_spec
+
+    return default_spec(symbol)
+
+
+@pytest.fixture
+def world(bars, tmp_path):
+    made = World(bars, tmp_path, LIFE)
+    yield made
+    made.journal.close()
+
+
+@pytest.fixture
+def shadowed(bars, tmp_path):
+    made = World(bars, tmp_path, {**LIFE, "shadow_bars": 800})
+    yield made
+    made.journal.close()
+
+
+def test_the_first_version_has_nobody_to_be_compared_with(world, artifact):
+    world.publish(artifact)
+    assert world.slot.probation is None
+    assert world.go_on(20).outcome == SKIPPED
+    assert not world.asked
+
+
+def test_a_worse_version_is_put_back_and_the_slot_cools_down(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact, reverse=True)
+    assert world.slot.probation == Trial(1, utc_text(world.clock.now()))
+    result = world.until_something_happens()
+    assert (result.outcome, result.switched) == ("rolled_back", ("scalper",))
+    assert (world.slot.active, world.slot.previous, world.slot.probation) == (1, 2, None)
+    assert world.slot.cooldown_until == utc_text(world.clock.now() + 5 * HOUR)
+    assert world.events() == ["promoted", "promoted", "rolled_back"]
+    assert "automatic: version 2" in result.reason
+    assert "evidence against it" in world.journal.model_events(1)[0]["detail"]
+
+
+def test_an_equal_version_settles_and_stays(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    result = world.until_something_happens()
+    assert (result.outcome, result.switched) == ("settled", ())
+    assert (world.slot.active, world.slot.probation, world.slot.cooldown_until) == (2, None, None)
+
+
+def test_a_candidate_waits_for_the_end_of_probation_and_the_newest_takes_its_turn(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    assert world.publish(artifact) == 3
+    assert world.publish(artifact) == 4
+    assert (world.slot.active, world.slot.waiting) == (2, 4)
+    result = world.until_something_happens()
+    assert (result.outcome, result.switched) == ("settled", ("scalper",))
+    assert (world.slot.active, world.slot.waiting, world.slot.probation.version) == (4, None, 2)
+    assert world.events()[2:] == ["waiting", "waiting", "settled", "promoted"]
+
+
+def test_nothing_is_promoted_while_the_slot_cools_down(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact, reverse=True)
+    world.until_something_happens()
+    world.publish(artifact)
+    assert (world.slot.active, world.slot.waiting) == (1, 3)
+    assert world.go_on(4).outcome == SKIPPED
+    assert world.go_on(1).outcome == "promoted"
+    assert (world.slot.active, world.slot.probation.version) == (3, 1)
+
+
+def test_a_restart_in_the_middle_changes_nothing(bars, tmp_path, artifact):
+    """Another rhythm of looking, too: the verdict is the history's."""
+    told = []
+    for name, restarts in (("one", False), ("other", True)):
+        world = World(bars, tmp_path / name, LIFE)
+        world.publish(artifact)
+        world.publish(artifact, reverse=True)
+        for _ in range(100):
+            if restarts:
+                world.check = world.new_check()
+            result = world.go_on(1.0)
+            if result.outcome != SKIPPED:
+                break
+        told.append((result, world.slot))
+        world.journal.close()
+    assert told[0] == told[1]
+
+
+def test_bars_are_fetched_once_a_block(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    for _ in range(8):
+        world.go_on(0.25)
+    assert world.asked == 0
+    world.go_on(0.25)
+    assert world.asked == 1
+    world.go_on(0.25)
+    assert world.asked == 1
+
+
+@pytest.mark.parametrize("order", ["rollback", "promote"])
+def test_an_order_ends_the_trial(world, artifact, order):
+    world.publish(artifact)
+    world.publish(artifact)
+    world.publish(artifact)
+    world.registry.rollback("scalper") if order == "rollback" else world.registry.promote("scalper", 3)
+    assert (world.slot.probation, world.slot.waiting, world.slot.cooldown_until) == (None, None, None)
+    assert world.go_on(50).outcome == SKIPPED
+    assert world.slot.active == (1 if order == "rollback" else 3)
+
+
+def test_an_order_between_the_look_and_the_lock_stands(world, artifact, monkeypatch):
+    world.publish(artifact)
+    world.publish(artifact, reverse=True)
+    move = world.registry.move
+
+    def late(slot, rule):
+        world.registry.promote("scalper", 1)
+        world.registry.promote("scalper", 2)
+        return move(slot, rule)
+
+    monkeypatch.setattr(world.registry, "move", late)
+    for _ in range(60):
+        world.go_on()
+    assert (world.slot.active, world.slot.probation) == (2, None)
+    assert "rolled_back" not in world.events()
+
+
+def test_a_pinned_slot_is_not_put_back(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact, reverse=True)
+    world.registry.pin("scalper")
+    for _ in range(60):
+        assert world.go_on().outcome == SKIPPED
+    assert world.slot.active == 2
+    world.registry.pin("scalper", pinned=False)
+    assert world.go_on().outcome == "rolled_back"
+
+
+def test_a_candidate_of_a_pinned_slot_takes_its_turn_when_it_is_unpinned(world, artifact):
+    world.publish(artifact)
+    world.registry.pin("scalper")
+    assert world.publish(artifact) == 2
+    assert world.go_on().outcome == SKIPPED
+    world.registry.pin("scalper", pinned=False)
+    assert world.go_on().outcome == "promoted"
+    assert world.slot.active == 2
+
+
+def test_a_former_version_that_is_damaged_cannot_judge(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    (world.registry.root / "scalper_v1.pkl").write_bytes(b"damaged")
+    result = world.go_on(3)
+    assert result.outcome == "settled"
+    assert "cannot be judged: scalper_v1.pkl" in result.reason
+
+
+def test_a_candidate_that_was_damaged_while_it_waited_is_sent_away(world, artifact):
+    world.publish(artifact)
+    world.registry.pin("scalper")
+    world.publish(artifact)
+    world.registry.pin("scalper", pinned=False)
+    (world.registry.root / "scalper_v2.pkl").write_bytes(b"damaged")
+    result = world.go_on()
+    assert (result.outcome, result.switched) == ("dismissed", ())
+    assert "scalper_v2.pkl" in result.reason
+    assert (world.slot.active, world.slot.waiting) == (1, None)
+
+
+def test_retention_leaves_every_version_of_a_trial_alone(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact)
+    for _ in range(9):
+        world.publish(artifact)
+    assert {info.version for info in world.registry.versions("scalper")} >= {1, 2, 11}
+    world.registry.open("scalper", 1)
+
+
+def test_a_lost_terminal_leaves_everything_as_it_is(world, artifact, monkeypatch):
+    world.publish(artifact)
+    world.publish(artifact, reverse=True)
+    before = world.registry.state()
+    history = world.history
+
+    def lost(symbol, most):
+        raise TerminalDisconnected("copy_rates_from_pos", -10_004, "no connection")
+
+    world.check = ProbationCheck(replace(world.shop, history=lost), record=lambda: None)
+    with pytest.raises(TerminalDisconnected):
+        world.go_on(3)
+    assert world.registry.state() == before
+    world.check = ProbationCheck(replace(world.shop, history=history), record=lambda: None)
+    assert world.until_something_happens().outcome == "rolled_back"
+
+
+def test_an_expired_version_makes_room_for_the_one_that_waits(bars, tmp_path, artifact):
+    world = World(bars, tmp_path, {**LIFE, "model_expiry_hours": 3})
+    world.publish(artifact)
+    world.publish(artifact)
+    world.clock.set(world.clock.now() + HOUR)
+    world.publish(artifact)
+    result = world.go_on(2)
+    assert result.outcome == "settled"
+    assert (world.slot.active, world.slot.waiting) == (3, None)
+    world.journal.close()
+
+
+def test_a_candidate_that_expires_while_it_waits_never_serves(bars, tmp_path, artifact):
+    world = World(bars, tmp_path, {**LIFE, "model_expiry_hours": 3})
+    world.publish(artifact)
+    world.registry.pin("scalper")
+    world.publish(artifact)
+    world.clock.set(world.clock.now() + 4 * HOUR)
+    world.registry.pin("scalper", pinned=False)
+    assert world.go_on().outcome == "dismissed"
+    assert (world.slot.active, world.slot.waiting) == (1, None)
+    world.journal.close()
+
+
+def test_a_shadow_that_is_no_worse_serves_after_its_bars(shadowed, artifact):
+    world = shadowed
+    world.publish(artifact)
+    assert (world.slot.active, world.slot.shadow.version) == (None, 1)
+    result = world.until_something_happens()
+    assert (result.outcome, result.switched, world.slot.active) == ("promoted", ("scalper",), 1)
+    assert world.clock.now() >= from_epoch(int(world.bars.time[TAUGHT + 800]))
+    assert world.slot.probation is None
+    world.publish(artifact)
+    assert (world.slot.active, world.slot.shadow.version) == (1, 2)
+    world.until_something_happens()
+    assert (world.slot.active, world.slot.probation.version) == (2, 1)
+
+
+def test_a_worse_shadow_never_serves(shadowed, artifact):
+    world = shadowed
+    world.publish(artifact, reverse=True)
+    assert world.until_something_happens().outcome == "dismissed"
+    assert (world.slot.active, world.slot.shadow) == (None, None)
+
+
+def test_a_changed_recipe_without_rows_to_compare_waits_in_shadow_for_them(world, artifact):
+    world.publish(artifact)
+    world.publish(artifact, recipe="another", unproven=True)
+    begun = world.clock.now()
+    assert (world.slot.active, world.slot.shadow.version) == (1, 2)
+    assert world.until_something_happens().outcome == "promoted"
+    compared = 30 * 2 * 16 * timedelta(minutes=1)
+    assert world.clock.now() - begun >= compared
+    assert world.slot.active == 2
