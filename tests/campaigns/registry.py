@@ -54,7 +54,7 @@ One process publishes as the daemon does, another promotes, rolls back, pins, pr
 on the same folder. One of them, drawn by chance, is killed and replaced again and again; a reader beside them looks
 whether a sound version serves in every slot.
 
-| storms | kills | changes of what serves | looks | wrong |
+| storms | kills | changes of the state | looks | wrong |
 |---|---|---|---|---|
 {writers}
 
