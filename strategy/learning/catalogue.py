@@ -70,7 +70,7 @@ def describe_legacy(store: ArtifactStore) -> tuple[VersionInfo, ...]:
 
 def legacy(store: ArtifactStore, state: ActiveState) -> tuple[str, ...]:
     """Files that `models import` sets aside; not those of a version in use whose manifest is lost and may be restored."""
-    pointed = {(name, n) for name, slot in state.slots.items() for n in (slot.active, slot.previous)}
+    pointed = {(name, n) for name, slot in state.slots.items() for n in slot.needed}
     return tuple(name for name in store.legacy() if (parse_name(name) or ("", 0))[:2] not in pointed)
 
 

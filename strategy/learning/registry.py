@@ -342,9 +342,7 @@ class Registry:
             self._save(state, manifest.slot, "published", held, manifest.version)
 
     def _make(self, state: ActiveState, slot: str, move: Move) -> None:
-        after = move.after
-        if move.activates:
-            after = self._relieved(slot, after, move.version)
+        after = self._relieved(slot, move.after, move.version) if move.activates else move.after
         if move.event == "promoted":
             after = lifecycle.on_probation(after, self.rules, self._clock.now())
         self._save(state, slot, move.event, after, move.version, move.reason)
