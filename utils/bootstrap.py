@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +35,7 @@ from strategy.decision import JobRun, ModelEvent
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
+from strategy.predictor import Predictor
 from strategy.trade_desk import TradeDesk
 from strategy.trading_loop import LoopSummary, TradingLoop
 from utils.auto_trainer import AutoTrainer
@@ -55,6 +57,7 @@ INTERRUPTED = 130
 HALTED = 1
 
 Pick = Callable[[Sequence[JobSpec]], Sequence[JobSpec]]
+Fixed = Mapping[str, Predictor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,20 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def run(settings: Settings, options: RunOptions, home_path: Path) -> RunResult:
+def run(settings: Settings, options: RunOptions, home_path: Path, fixed: Fixed | None = None) -> RunResult:
     """The daemon, from start to end.
+
+    Args:
+        settings: all of them.
+        options: what the command line says beyond them.
+        home_path: the home, made where it is new.
+        fixed: the models that serve from the first bar to the last, while nothing is trained; None: the
+            home's, which the daemon trains.
 
     Raises:
         StopError: it cannot start; the error says why and what to do.
     """
-    with _assembled(settings, options, home_path, keeps_log=True) as daemon:
+    with _assembled(settings, options, home_path, keeps_log=True, fixed=fixed) as daemon:
         return daemon.run()
 
 
@@ -92,7 +102,9 @@ def train(settings: Settings, options: RunOptions, home_path: Path, pick: Pick) 
 
 
 @contextmanager
-def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool) -> Iterator[_Daemon]:
+def _assembled(
+    settings: Settings, options: RunOptions, home_path: Path, *, keeps_log: bool, fixed: Fixed | None = None
+) -> Iterator[_Daemon]:
     """A daemon that holds its home and has not started."""
     origin = origin_of(settings, options)
     home = prepare_home(home_path, origin)
@@ -107,7 +119,7 @@ def _assembled(settings: Settings, options: RunOptions, home_path: Path, *, keep
         stop = threading.Event()
         progress = TrainingProgress(console)
         open_things.callback(progress.close)
-        yield _Daemon(settings, options, home, origin, terminal, stop, progress, open_things)
+        yield _Daemon(settings, options, home, origin, terminal, stop, progress, open_things, fixed)
 
 
 class _Daemon:
@@ -123,8 +135,9 @@ class _Daemon:
         stop: threading.Event,
         progress: TrainingProgress,
         open_things: ExitStack,
+        fixed: Fixed | None,
     ) -> None:
-        self.settings, self.options, self.terminal, self.stop = settings, options, terminal, stop
+        self.settings, self.options, self.terminal, self.stop, self.fixed = settings, options, terminal, stop, fixed
         wall = SystemClock()
         self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
         self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
@@ -135,10 +148,11 @@ class _Daemon:
         self.loader = BarLoader(terminal.client, Timeframe[settings.symbols.timeframe], settings.data.chunk_bars)
         self.registry = self._registry(home, origin)
         complete_history(self.journal, self.registry.state())
-        self.models = ActiveModels()
+        self.models = ActiveModels(fixed)
         self.server = ModelServer(self.registry, self.models)
         self.trainer = self._trainer(origin, wall, progress)
-        self._retrain_outdated()
+        if fixed is None:
+            self._retrain_outdated()
         self.bars = BarMemory(self.loader)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
@@ -186,7 +200,7 @@ class _Daemon:
             now=self.terminal.clock.now,
             publishing=self.server.publishing,
         )
-        jobs = specs_of(settings, self.symbols)
+        jobs = specs_of(settings, self.symbols) if self.fixed is None else ()
         return AutoTrainer(
             workshop=workshop,
             jobs=jobs,
@@ -196,7 +210,7 @@ class _Daemon:
             clock=self.terminal.clock,
             wall=wall,
             training=settings.training,
-            checks=self._checks(jobs, workshop),
+            checks=self._checks(jobs, workshop) if self.fixed is None else (),
             lockstep=self.options.replay,
             progress=progress,
         )
@@ -250,7 +264,7 @@ class _Daemon:
             strategy=strategy_of(settings, origin, self.models),
             desk=self.desk,
             recorder=self.journal,
-            tutor=self.trainer,
+            tutor=self.trainer if self.fixed is None else _NoTutor(),
             watcher=heartbeat,
             clock=self.terminal.clock,
             symbols=self.symbols,
@@ -310,6 +324,13 @@ class _Daemon:
         except RetryError as error:
             logger.warning("the account is unknown at the end: {}", error)
             return None
+
+
+class _NoTutor:
+    """Leaves the models in service as they are."""
+
+    def before_decisions(self, now: datetime) -> None:
+        """There is nothing to bring up to date."""
 
 
 @contextmanager

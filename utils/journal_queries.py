@@ -215,6 +215,15 @@ class JournalReader:
         counted = "SELECT COUNT(*) FROM {} WHERE account = ? AND mode = ?"
         return {table: int(self._reading.rows(counted.format(table), self._scope)[0][0]) for table in TABLES}
 
+    def tally(self) -> tuple[dict[str, Any], ...]:
+        """Decisions by `symbol` and `action`: `count`, and the instants `first` and `last` of their bars."""
+        sql = (
+            "SELECT symbol, action, COUNT(*) AS count, MIN(bar_time) AS first, MAX(bar_time) AS last FROM decisions "
+            "WHERE account = ? AND mode = ? GROUP BY symbol, action ORDER BY symbol, action"
+        )
+        rows = [plain(row) for row in self._reading.rows(sql, self._scope)]
+        return tuple({**row, "first": instant(row["first"]), "last": instant(row["last"])} for row in rows)
+
     def faults(self) -> tuple[str, ...]:
         """What a check of the whole file finds; empty when it is sound."""
         return self._reading.faults()

@@ -12,7 +12,21 @@ import typer
 from typer.core import TyperGroup
 
 from config.errors import ScalperError, StopError
-from utils.cli import configuration, control, doctor, importing, journal, lookahead, models, replaying, running, stand_in, status, training
+from utils.cli import (
+    configuration,
+    control,
+    doctor,
+    importing,
+    journal,
+    lookahead,
+    models,
+    replaying,
+    running,
+    stand_in,
+    status,
+    tester,
+    training,
+)
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -77,6 +91,8 @@ app.command("doctor")(doctor.doctor)
 app.command("import-data")(importing.import_data)
 app.command("lookahead-analysis")(lookahead.lookahead_analysis)
 app.command("replay-journal")(replaying.replay_journal)
+app.command("backtest")(tester.backtest)
+app.command("walkforward")(tester.walkforward)
 app.command("with-terminal", context_settings={"allow_interspersed_args": False})(stand_in.with_terminal)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")
