@@ -226,6 +226,9 @@ class FilterSettings(Section):
     """Vetoes before an order is considered."""
 
     min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
+    ensemble_weights: Literal["equal", "skill"] = Field(
+        "equal", description="skill: a vote counts by what the gate saw its version earn; the stronger of two that disagree wins"
+    )
     blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
     trading_sessions: Sessions = Field(
         (),

@@ -162,6 +162,7 @@ class BundleInfo:
         timeframe: name of the bar length, `M1`.
         exit_hash: of the exit policy behind its labels.
         rows: feature rows that one forecast needs: 1 for trees, the sequence length else.
+        skill: net R a trade that its gate saw, less one standard error; 0.0 where unstated.
     """
 
     slot: str
@@ -173,6 +174,7 @@ class BundleInfo:
     exit_hash: str
     rows: int
     schema: FeatureSchema
+    skill: float = 0.0
 
 
 class Predictor(Protocol):

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP
 from strategy.learning.bundles import origin_kind
+from strategy.learning.jobs import specs_of
 from strategy.scalping_strategy import ScalpingStrategy, Scope
 
 
 def strategy_of(settings: Settings, origin: str, models: ActiveModels) -> ScalpingStrategy:
     """The strategy over given models, for prices of an origin."""
     scope = Scope(origin_kind(origin), settings.symbols.timeframe, ExitPolicy.from_settings(settings.exits).hash)
-    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars)
+
+    @cache
+    def expected(symbol: str) -> tuple[str, ...]:
+        return tuple(spec.slot for spec in specs_of(settings, (symbol,)))
+
+    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars, expected)
 
 
 def decision_bars(settings: Settings) -> int:

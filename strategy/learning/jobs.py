@@ -273,7 +273,8 @@ class Workshop:
             with suppress(SlotError):
                 predictor = load_bundle(artifact)
                 forecasts = forecasts_on(predictor, final)
-                peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
+                skill = predictor.info.skill
+                peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest), skill)
         return peers
 
     def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:
