@@ -49,6 +49,7 @@ class ScalpingStrategy:
         scope: what a predictor must have been made for.
         max_age_bars: bar lengths after which a bar is too old to act on.
         expected: slots that should vote on a symbol; a decision names those that have no version.
+        extra: optional feature families, `FEATURE_FAMILIES`.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class ScalpingStrategy:
         scope: Scope,
         max_age_bars: float,
         expected: Callable[[str], tuple[str, ...]] = _nobody,
+        extra: tuple[str, ...] = (),
     ) -> None:
         self._models = models
         self._filters = filters
         self._scope = scope
         self._max_age_bars = max_age_bars
         self._expected = expected
+        self._extra = extra
 
     def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
         """The decision on the newest bar.
@@ -74,7 +77,7 @@ class ScalpingStrategy:
             now: the instant of the decision.
         """
         snapshot = self._models.snapshot()
-        window = compute(bars, schema_for(known))
+        window = compute(bars, schema_for(known, self._extra))
         forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope)
         absent |= {slot: NOT_SERVING for slot in self._expected(bars.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}

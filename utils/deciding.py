@@ -21,7 +21,8 @@ def strategy_of(settings: Settings, origin: str, models: ActiveModels) -> Scalpi
     def expected(symbol: str) -> tuple[str, ...]:
         return tuple(spec.slot for spec in specs_of(settings, (symbol,)))
 
-    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars, expected)
+    extra = settings.models.feature_families
+    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars, expected, extra)
 
 
 def decision_bars(settings: Settings) -> int:
