@@ -26,6 +26,9 @@ class Section(BaseModel):
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(distinct)]
 Hours = Annotated[tuple[Annotated[int, Field(ge=0, le=23)], ...], BeforeValidator(split_list)]
 Faults = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(sim_faults)]
+Families = Annotated[
+    tuple[Literal["order_blocks", "fair_value_gaps", "liquidity"], ...], BeforeValidator(split_list), AfterValidator(distinct)
+]
 Sessions = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(trading_sessions)]
 
 
@@ -115,6 +118,10 @@ class ModelSettings(Section):
     use_xgboost: bool = Field(True, description="train and serve XGBoost")
     use_lstm: bool = Field(True, description="train and serve the BiLSTM; false runs without torch")
     use_lag_llama: bool = Field(False, description="zero-shot forecaster; not part of this version, keep false")
+    feature_families: Families = Field(
+        (),
+        description="columns beside the usual ones: order_blocks, fair_value_gaps, liquidity (docs/ABLATION.md); a change is a new recipe",
+    )
     keep_versions: int = Field(5, ge=2, le=1_000, description="newest versions of each slot kept on disk")
     model_signing_key: SecretStr | None = Field(
         None, min_length=32, description="overrides the key file in the home; 32 characters or more"
@@ -266,6 +273,9 @@ class FilterSettings(Section):
     """Vetoes before an order is considered."""
 
     min_votes: int = Field(1, ge=1, le=10, description="models that must take the side")
+    ensemble_weights: Literal["equal", "skill"] = Field(
+        "equal", description="skill: a vote counts by what the gate saw its version earn; the stronger of two that disagree wins"
+    )
     blocked_hours: Hours = Field((16, 17), description="hours of day in New York without entries; 17 is the rollover")
     trading_sessions: Sessions = Field(
         (),

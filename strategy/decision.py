@@ -23,7 +23,7 @@ class Decision:
         side: the side to take; None: stay out.
         reason: why, in words; on a veto the rule and its figures.
         forecasts: slot -> what it said, for every slot that answered.
-        absent: slot -> why it has no forecast.
+        absent: slot -> why it has no forecast; a slot that has no version is named as well.
         versions: slot -> version, for every slot in the snapshot that was used.
         expected_r: mean expected R of the slots that agree; 0.0 without a side.
         close, atr: of the decided bar, price units; atr 0.0 where it could not be computed.

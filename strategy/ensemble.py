@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from strategy.predictor import Forecast, Forecasts
 
 # Weighted sums nearer than this are a tie: 0.1 + 0.2 must not outvote 0.3.
 TIE = 1e-12
+
+FULL_SKILL = 0.1
+"""Skill in R a trade at which a vote counts as one."""
+
+LEAST_WEIGHT, MOST_WEIGHT = 0.5, 2.0
+"""Bounds of a vote: skill is an estimate, and the luckiest version must not silence all others."""
 
 Sides = NDArray[np.int64]
 
@@ -32,6 +39,23 @@ class Verdict:
     votes: Mapping[str, int]
     expected_r: float
     reason: str
+
+
+def weights_of(skills: Mapping[str, float], how: Literal["equal", "skill"]) -> dict[str, float] | None:
+    """What each slot's vote counts; None: the same for all.
+
+    A weight hangs on the slot's own version alone: it does not change with who else answers.
+
+    Args:
+        skills: slot -> net R a trade that its gate saw, less one standard error.
+        how: `ENSEMBLE_WEIGHTS`.
+
+    >>> weights_of({"scalper": 0.15, "xgboost": -0.01}, "skill")
+    {'scalper': 1.5, 'xgboost': 0.5}
+    """
+    if how == "equal":
+        return None
+    return {slot: round(min(max(skill / FULL_SKILL, LEAST_WEIGHT), MOST_WEIGHT), 2) for slot, skill in skills.items()}
 
 
 def combine(
@@ -64,10 +88,10 @@ def combine(
     sign = _sign(lead)
     agreeing = [forecasts[slot].expected_r for slot, vote in votes.items() if vote == sign]
     if sign == 0 or len(agreeing) < min_votes:
-        return Verdict(None, votes, 0.0, _why_not(forecasts, thresholds, votes, sign, min_votes))
+        return Verdict(None, votes, 0.0, _why_not(forecasts, thresholds, votes, sign, min_votes) + _weighed(votes, weights))
     expected = sum(agreeing) / len(agreeing)
     reason = f"{len(agreeing)} of {len(votes)} models {_WORDS[sign]} (expected {expected:.2f} R)"
-    return Verdict(Side(sign), votes, expected, reason)
+    return Verdict(Side(sign), votes, expected, reason + _weighed(votes, weights))
 
 
 def combine_many(
@@ -105,6 +129,13 @@ def _sign(lead: float) -> int:
     if abs(lead) <= TIE:
         return 0
     return 1 if lead > 0 else -1
+
+
+def _weighed(votes: Mapping[str, int], weights: Mapping[str, float] | None) -> str:
+    """The weights of those that answered, where they count."""
+    if weights is None or not votes:
+        return ""
+    return "; weights " + ", ".join(f"{slot} {weights.get(slot, 1.0):.2f}" for slot in votes)
 
 
 def _why_not(

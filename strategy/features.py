@@ -21,6 +21,7 @@ from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import BrokerTime
 from strategy.past import Column, Distance, Past, Share, sums, table_of, true_range
 from strategy.predictor import FeatureSchema, FeatureWindow, Matrix, select
+from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, SWAPPED, fair_value_gaps, liquidity, order_blocks
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""
@@ -45,10 +46,28 @@ def atr(bars: Bars, period: int = ATR_PERIOD) -> FloatArray:
     return average
 
 
+def schema_for(known: Capabilities, extra: tuple[str, ...] = ()) -> FeatureSchema:
+    """The columns that a source with these capabilities can fill, in order.
+
+    Args:
+        known: what the source records beside prices.
+        extra: names of the optional families to add, `FEATURE_FAMILIES`.
+
+    Raises:
+        KeyError: there is no such family.
+    """
+    return _schema(known, extra)
+
+
 @cache
-def schema_for(known: Capabilities) -> FeatureSchema:
-    """The columns that a source with these capabilities can fill, in order."""
-    return FeatureSchema(tuple(name for family in families(known) for name in family.names))
+def _schema(known: Capabilities, extra: tuple[str, ...]) -> FeatureSchema:
+    return FeatureSchema(tuple(name for family in families(known, extra) for name in family.names))
+
+
+@cache
+def _extras(schema: FeatureSchema) -> tuple[str, ...]:
+    """The optional families of which a schema has columns."""
+    return tuple(name for name, family in OPTIONAL.items() if not set(family.names).isdisjoint(schema.names))
 
 
 SEQUENCE_COLUMNS = (
@@ -69,7 +88,12 @@ EVEN_COLUMNS = frozenset(
     {"atr_5_14", "atr_14_120", "range", "range_spread_20", "straight_20", "straight_60", "volume", "spread"}
     | {"day_sin", "day_cos", "half_day_sin", "half_day_cos", "week_sin", "week_cos"}
 )
-SWAPPED_COLUMNS = (("upper_wick", "lower_wick"), ("swing_high_distance", "swing_low_distance"), ("swing_high_age", "swing_low_age"))
+SWAPPED_COLUMNS = (
+    ("upper_wick", "lower_wick"),
+    ("swing_high_distance", "swing_low_distance"),
+    ("swing_high_age", "swing_low_age"),
+    *SWAPPED,
+)
 
 
 def mirror(table: Matrix, schema: FeatureSchema) -> Matrix:
@@ -97,14 +121,15 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    own = schema_for(bars.capabilities)
+    extra = _extras(schema)
+    own = schema_for(bars.capabilities, extra)
     lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
     values = np.empty((len(bars), len(own.names)), dtype=np.float32)
     values[:WARMUP] = np.nan
     for first in range(WARMUP, len(bars), STRETCH):
-        values[first : first + STRETCH] = _rows(bars.slice(first - WARMUP, first + STRETCH))
+        values[first : first + STRETCH] = _rows(bars.slice(first - WARMUP, first + STRETCH), extra)
     return select(bars.symbol, FeatureWindow(own, values), schema)
 
 
@@ -113,11 +138,11 @@ def row_hash(window: FeatureWindow) -> str:
     return hashlib.blake2b(window.values[-1].tobytes(), digest_size=8).hexdigest()
 
 
-def _rows(bars: Bars) -> Matrix:
-    """Every column that these bars can fill, for each bar after the warm-up, (n - WARMUP, F)."""
+def _rows(bars: Bars, extra: tuple[str, ...]) -> Matrix:
+    """Every column that these bars can fill, and of the optional families asked for, for each bar after the warm-up, (n - WARMUP, F)."""
     past = Past(bars, len(bars) - WARMUP)
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns = [column for family in families(bars.capabilities) for column in family.columns(past)]
+        columns = [column for family in families(bars.capabilities, extra) for column in family.columns(past)]
         table = table_of(columns, past.mean(past.true_range, UNIT))
     np.copyto(table, np.nan, where=~np.isfinite(table))
     return table.T
@@ -351,10 +376,19 @@ VOLUME = Family(("volume", "flow_5", "flow_20", "surge", "surge_1", "surge_10", 
 SPREAD = Family(("spread",), _spread)
 
 
-def families(known: Capabilities) -> tuple[Family, ...]:
-    """The families whose inputs are recorded."""
-    return (*ALWAYS, *((VOLUME,) if known.volume else ()), *((SPREAD,) if known.spread else ()))
+OPTIONAL: Mapping[str, Family] = {
+    "order_blocks": Family(ORDER_BLOCKS, order_blocks),
+    "fair_value_gaps": Family(FAIR_VALUE_GAPS, fair_value_gaps),
+    "liquidity": Family(LIQUIDITY, liquidity),
+}
+"""Families that are computed where `FEATURE_FAMILIES` names them; docs/ABLATION.md says what they earn."""
+
+
+def families(known: Capabilities, extra: tuple[str, ...] = ()) -> tuple[Family, ...]:
+    """The families whose inputs are recorded, and the optional ones that are asked for."""
+    recorded = (*ALWAYS, *((VOLUME,) if known.volume else ()), *((SPREAD,) if known.spread else ()))
+    return (*recorded, *(OPTIONAL[name] for name in extra))
 
 
 FAMILIES: Mapping[str, Family] = {family.columns.__name__.removeprefix("_"): family for family in (*ALWAYS, VOLUME, SPREAD)}
-"""Every family by name, for tests and ablation."""
+"""Every family that is always on, by name, for tests and ablation."""

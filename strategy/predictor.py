@@ -163,6 +163,7 @@ class BundleInfo:
         exit_hash: of the exit policy behind its labels.
         rows: feature rows that one forecast needs: 1 for trees, the sequence length else.
         made: UTC epoch seconds; 0 where unstated.
+        skill: net R a trade that its gate saw, less one standard error; 0.0 where unstated.
     """
 
     slot: str
@@ -175,6 +176,7 @@ class BundleInfo:
     rows: int
     schema: FeatureSchema
     made: int = 0
+    skill: float = 0.0
 
 
 class Predictor(Protocol):

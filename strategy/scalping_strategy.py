@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +11,17 @@ from config.settings import FilterSettings
 from market_data.bars import Bars, Capabilities
 from strategy.active_models import ActiveModels
 from strategy.decision import Decision
-from strategy.ensemble import combine
+from strategy.ensemble import Verdict, combine, weights_of
 from strategy.features import ATR_PERIOD, atr, compute, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
 from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
+
+NOT_SERVING = "no version serves"
+"""Why a slot is absent that the settings call for and that has no version in service."""
+
+
+def _nobody(_: str) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,25 @@ class ScalpingStrategy:
         filters: votes needed, and vetoes.
         scope: what a predictor must have been made for.
         max_age_bars: bar lengths after which a bar is too old to act on.
+        expected: slots that should vote on a symbol; a decision names those that have no version.
+        extra: optional feature families, `FEATURE_FAMILIES`.
     """
 
-    def __init__(self, models: ActiveModels, filters: FilterSettings, scope: Scope, max_age_bars: float) -> None:
+    def __init__(
+        self,
+        models: ActiveModels,
+        filters: FilterSettings,
+        scope: Scope,
+        max_age_bars: float,
+        expected: Callable[[str], tuple[str, ...]] = _nobody,
+        extra: tuple[str, ...] = (),
+    ) -> None:
         self._models = models
         self._filters = filters
         self._scope = scope
         self._max_age_bars = max_age_bars
+        self._expected = expected
+        self._extra = extra
 
     def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
         """The decision on the newest bar.
@@ -60,10 +79,11 @@ class ScalpingStrategy:
             now: the instant of the decision.
         """
         snapshot = self._models.snapshot()
-        window = compute(bars, schema_for(known))
+        window = compute(bars, schema_for(known, self._extra))
         forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope, now)
+        absent |= {slot: NOT_SERVING for slot in self._expected(bars.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}
-        verdict = combine(forecasts, {slot: model.inference.threshold for slot, model in voters.items()}, self._filters.min_votes)
+        verdict = self._vote(forecasts, voters)
         opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
         case = FilterCase(opened, now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
         veto = first_veto(case) if verdict.side is not None else None
@@ -80,6 +100,11 @@ class ScalpingStrategy:
             atr=range_ if range_ > 0 else 0.0,
             feature_hash=row_hash(window),
         )
+
+    def _vote(self, forecasts: Mapping[str, Forecast], voters: Mapping[str, Predictor]) -> Verdict:
+        thresholds = {slot: model.inference.threshold for slot, model in voters.items()}
+        weights = weights_of({slot: model.info.skill for slot, model in voters.items()}, self._filters.ensemble_weights)
+        return combine(forecasts, thresholds, self._filters.min_votes, weights)
 
 
 def _reason(verdict: str, snapshot: Mapping[str, Predictor]) -> str:

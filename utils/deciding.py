@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP
 from strategy.learning.bundles import origin_kind
+from strategy.learning.jobs import specs_of
 from strategy.scalping_strategy import ScalpingStrategy, Scope
 
 
@@ -14,7 +17,13 @@ def strategy_of(settings: Settings, origin: str, models: ActiveModels) -> Scalpi
     """The strategy over given models, for prices of an origin."""
     exit_hash = ExitPolicy.from_settings(settings.exits).hash
     scope = Scope(origin_kind(origin), settings.symbols.timeframe, exit_hash, settings.life.model_expiry_hours)
-    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars)
+
+    @cache
+    def expected(symbol: str) -> tuple[str, ...]:
+        return tuple(spec.slot for spec in specs_of(settings, (symbol,)))
+
+    extra = settings.models.feature_families
+    return ScalpingStrategy(models, settings.filters, scope, settings.data.max_bar_age_bars, expected, extra)
 
 
 def decision_bars(settings: Settings) -> int:

@@ -19,6 +19,7 @@ from strategy.decision import Decision
 from strategy.learning.artifact import VerifiedArtifact
 from strategy.learning.bundles import load_bundle
 from strategy.predictor import Predictor
+from strategy.scalping_strategy import NOT_SERVING
 from utils.deciding import strategy_of
 from utils.market_view import MarketView
 from utils.recorded_past import RecordedPast
@@ -135,9 +136,14 @@ def served(decisions: Sequence[Decision]) -> list[Slots]:
     """
     earlier, later = _nearest(decisions), list(reversed(_nearest(decisions[::-1])))
     return [
-        {**{slot: near[slot] for near in (after, before) for slot in decision.absent if slot in near}, **decision.versions}
+        {**{slot: near[slot] for near in (after, before) for slot in _asked(decision) if slot in near}, **decision.versions}
         for decision, before, after in zip(decisions, earlier, later, strict=True)
     ]
+
+
+def _asked(decision: Decision) -> list[str]:
+    """The absent slots that had a version, which said nothing."""
+    return [slot for slot, why in decision.absent.items() if why != NOT_SERVING]
 
 
 def _nearest(decisions: Iterable[Decision]) -> list[Slots]:

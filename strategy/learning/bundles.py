@@ -66,7 +66,14 @@ def info_of(manifest: Manifest) -> BundleInfo:
         rows=manifest.input_rows,
         schema=FeatureSchema(tuple(manifest.features)),
         made=int(datetime.fromisoformat(manifest.created).timestamp()),
+        skill=skill_of(manifest.metrics),
     )
+
+
+def skill_of(metrics: Mapping[str, float]) -> float:
+    """Net R a trade of the final window, less one standard error; 0.0 where the gate had no such figures."""
+    mean, error = metrics.get("expectancy_r"), metrics.get("expectancy_error_r")
+    return 0.0 if mean is None or error is None else mean - error
 
 
 def origin_kind(origin: str) -> str:

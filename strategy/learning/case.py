@@ -26,12 +26,14 @@ class Peer:
         threshold: its operating threshold.
         train_end: when the last label that taught it was known, epoch seconds.
         recipe: hash of the recipe that made it.
+        skill: as in BundleInfo.
     """
 
     forecasts: Forecasts
     threshold: float
     train_end: int
     recipe: str
+    skill: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

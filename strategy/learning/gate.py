@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from config.settings import GateSettings
 from market_data.bars import FloatArray
-from strategy.ensemble import combine_many
+from strategy.ensemble import combine_many, weights_of
+from strategy.learning.bundles import skill_of
 from strategy.learning.case import Case, Peer
 from strategy.learning.evidence import direction_gain, direction_skill, log_loss_gain, mean, recalls, tables, trade_figures
 from strategy.learning.lookahead import Examination, told
@@ -216,7 +217,9 @@ def in_ensemble(case: Case) -> Finding:
     voters[case.slot] = (_admitted(case), case.candidate.inference.threshold)
     votes = {name: forecasts for name, (forecasts, _) in voters.items()}
     thresholds = {name: threshold for name, (_, threshold) in voters.items()}
-    side = np.where(case.open_rows, combine_many(votes, thresholds, min(case.filters.min_votes, len(votes))), 0)
+    skills = {name: peer.skill for name, peer in case.others.items()} | {case.slot: _skill(case)}
+    weights = weights_of(skills, case.filters.ensemble_weights)
+    side = np.where(case.open_rows, combine_many(votes, thresholds, min(case.filters.min_votes, len(votes)), weights), 0)
     figures, least = trade_figures(case.final, side), case.settings.min_expectancy_r
     net, count = figures["trade_expectancy_r"], int(figures["trades"])
     return _verdict("ensemble", net > least, f"net {net:+.3f} R over {count} trades by vote of {sorted(voters)}")
@@ -339,7 +342,16 @@ def metrics_of(case: Case) -> dict[str, float]:
     }
     if case.candidate.kind == "lstm":
         figures["zero_loss_ratio"] = _zero_ratio(case)
+    return _rounded(figures)
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 9 if name == "p_value" else 6) for name, value in figures.items() if np.isfinite(value)}
+
+
+def _skill(case: Case) -> float:
+    """The candidate's skill as its manifest will state it."""
+    return skill_of(_rounded({"expectancy_r": case.expectancy.value, "expectancy_error_r": case.expectancy.error}))
 
 
 def _accuracy(case: Case) -> float:

@@ -203,11 +203,11 @@ class Workshop:
         filters, data = self.settings.filters, self.settings.data
         sessions = parse_sessions(filters.trading_sessions)
         how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, window, sessions)
-        return build(histories, costs, schema_for(self._common(tuple(histories))), how, most)
+        return build(histories, costs, self._full_schema(tuple(histories)), how, most)
 
     def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
         """A sample of the look-ahead analysis, on the very bars that taught and judged."""
-        subject = subject_of(self.settings, schema_for(self._common(tuple(histories))), self.instrument)
+        subject = subject_of(self.settings, self._full_schema(tuple(histories)), self.instrument)
         return tuple(examine(bars, subject, SAMPLED_CUTS, whole=False) for bars in histories.values())
 
     def costs(self, bars: Bars) -> Costs:
@@ -220,9 +220,12 @@ class Workshop:
             known &= self.known(symbol)
         return known
 
+    def _full_schema(self, symbols: tuple[str, ...]) -> FeatureSchema:
+        """Every column that serves some model."""
+        return schema_for(self._common(symbols), self.settings.models.feature_families)
+
     def _schema(self, spec: JobSpec) -> FeatureSchema:
-        known = self._common(spec.symbols)
-        return sequence_schema(known) if spec.kind == "lstm" else schema_for(known)
+        return sequence_schema(self._common(spec.symbols)) if spec.kind == "lstm" else self._full_schema(spec.symbols)
 
     def _files(self, candidate: Candidate, recipe: Recipe, data: Dataset) -> dict[str, bytes]:
         files = candidate.model.files(data)
@@ -297,7 +300,8 @@ class Workshop:
             with suppress(SlotError):
                 predictor = load_bundle(artifact)
                 forecasts = forecasts_on(predictor, final)
-                peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest))
+                skill = predictor.info.skill
+                peers[slot] = Peer(forecasts, predictor.inference.threshold, train_end_of(manifest), recipe_of(manifest), skill)
         return peers
 
     def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_data.bars import Bars, Timeframe
-from strategy.features import WARMUP, compute, schema_for
+from strategy.features import OPTIONAL, WARMUP, compute, schema_for
 from tests.fakes_learning import ALL, leaking, remembering
 
 COUNT = 420
-SCHEMA = schema_for(ALL)
+SCHEMA = schema_for(ALL, tuple(OPTIONAL))
 FRIDAY_BEFORE_THE_CHANGE = 1_709_931_600
 
 

@@ -53,7 +53,7 @@ def _examined(settings: Settings, view: MarketView, symbol: str, wanted: str, cu
     from strategy.learning.jobs import subject_of
     from strategy.learning.lookahead import examine
 
-    schema = _chosen(schema_for(view.loader.declare(symbol)), wanted)
+    schema = _chosen(schema_for(view.loader.declare(symbol), settings.models.feature_families), wanted)
     history = view.loader.history(symbol, settings.data.history_bars)
     return examine(history, subject_of(settings, schema, view.client.spec), cuts)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from utils.cli.models import registry_of
 from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, existing_home, settings_with
 from utils.cli.output import say, say_json
+from utils.cli.registry import registry_of
 from utils.cli.tester_report import Told, as_json, as_markdown, lines
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from execution.orders import Side
-from strategy.ensemble import Verdict, combine, combine_many
+from strategy.ensemble import Verdict, combine, combine_many, weights_of
 from strategy.predictor import Forecast, Forecasts
 
 LEVEL = {"scalper": 0.05, "xgboost": 0.05, "lstm_EURUSD": 0.05}
@@ -112,3 +112,31 @@ def test_many_needs_slots_of_one_length():
         combine_many({}, LEVEL, 1)
     with pytest.raises(ValueError, match="same shape"):
         combine_many({"scalper": _column([1], [0.1]), "xgboost": _column([1, 1], [0.1, 0.1])}, LEVEL, 1)
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def test_equal_weights_are_none_and_leave_no_word():
+    assert weights_of({"scalper": 0.4, "xgboost": 0.0}, "equal") is None
+    assert "weights" not in combine({"scalper": _long(0.2)}, LEVEL, 1, None).reason
+
+
+def test_weights_follow_skill_within_bounds():
+    found = weights_of({"scalper": 0.1, "xgboost": 5.0, "lstm_EURUSD": -3.0, "unknown": 0.0}, "skill")
+    assert found == {"scalper": 1.0, "xgboost": 2.0, "lstm_EURUSD": 0.5, "unknown": 0.5}
+
+
+def test_a_weight_does_not_hang_on_who_else_answers():
+    both = weights_of({"scalper": 0.12, "xgboost": 0.3}, "skill")
+    assert weights_of({"scalper": 0.12}, "skill") == {"scalper": both["scalper"]}
+
+
+def test_the_more_skilled_of_two_that_disagree_wins_and_the_reason_names_the_weights():
+    forecasts = {"scalper": _long(0.2), "xgboost": _short(0.3)}
+    verdict = combine(forecasts, LEVEL, 1, weights_of({"scalper": 0.2, "xgboost": 0.1}, "skill"))
+    assert verdict.side is Side.LONG
+    assert verdict.reason == "1 of 2 models long (expected 0.20 R); weights scalper 2.00, xgboost 1.00"
+    even = combine(forecasts, LEVEL, 1, weights_of({"scalper": 0.2, "xgboost": 0.2}, "skill"))
+    assert even.side is None
+    assert even.reason.endswith("; weights scalper 2.00, xgboost 2.00")

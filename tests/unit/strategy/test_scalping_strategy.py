@@ -14,7 +14,7 @@ from execution.orders import Side
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP, atr, compute, row_hash, schema_for, sequence_schema
 from strategy.predictor import BundleInfo, FeatureSchema, Forecast, Inference, newest_rows, require_schema
-from strategy.scalping_strategy import ScalpingStrategy, Scope, forecasts_of
+from strategy.scalping_strategy import NOT_SERVING, ScalpingStrategy, Scope, forecasts_of
 from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, market, still
 
 SCHEMA = schema_for(ALL)
@@ -98,6 +98,29 @@ def test_who_cannot_speak_is_absent_with_the_reason_and_the_others_go_on(bars, s
     assert decision.side is Side.SHORT
     alone = decide(strategy_of(saying(LONG, slot="xgboost", **scope))[1], bars)
     assert (alone.side, alone.forecasts, alone.expected_r) == (None, {}, 0.0)
+
+
+def test_a_slot_without_a_version_is_named_and_does_not_vote(bars):
+    models = ActiveModels({"scalper": saying()})
+    expected = {"EURUSD": ("scalper", "xgboost", "lstm_EURUSD")}
+    strategy = ScalpingStrategy(models, FilterSettings(), SCOPE, 2.0, expected.__getitem__)
+    decision = decide(strategy, bars)
+    assert decision.absent == {"xgboost": NOT_SERVING, "lstm_EURUSD": NOT_SERVING}
+    assert decision.reason.startswith("1 of 1 models long")
+
+
+def test_weights_by_skill_count_those_that_answer_and_the_decision_names_them(bars):
+    predictors = (saying(SHORT, skill=0.05), saying(LONG, slot="xgboost", skill=0.15))
+    models = ActiveModels({predictor.info.slot: predictor for predictor in predictors})
+    assert decide(ScalpingStrategy(models, FilterSettings(), SCOPE, 2.0), bars).side is None
+    skilled = FilterSettings(ensemble_weights="skill")
+    decision = decide(ScalpingStrategy(models, skilled, SCOPE, 2.0), bars)
+    assert decision.side is Side.LONG
+    assert decision.reason == "1 of 2 models long (expected 0.30 R); weights scalper 0.50, xgboost 1.50"
+    models.swap("xgboost", saying(LONG, slot="xgboost", skill=0.15, fails=PredictionFailed("no")))
+    alone = decide(ScalpingStrategy(models, skilled, SCOPE, 2.0), bars)
+    assert (alone.side, alone.absent) == (Side.SHORT, {"xgboost": "no"})
+    assert alone.reason.endswith("; weights scalper 0.50")
 
 
 def test_a_silent_model_is_no_vote_of_one_half(bars):

@@ -16,6 +16,7 @@ from market_data.clock import ManualClock, from_epoch
 from market_data.loader import BarLoader
 from strategy.active_models import ActiveModels
 from strategy.decision import Decision
+from strategy.scalping_strategy import NOT_SERVING
 from tests.contracts.recorder_contract import START
 from tests.fakes_learning import ALL, market
 from utils.deciding import decision_bars, strategy_of
@@ -49,6 +50,11 @@ def test_a_silent_slot_has_the_version_that_others_of_its_time_name():
 
 def test_a_slot_that_no_decision_names_is_left_out():
     assert served([decision(absent={"ghost": "asleep"}), decision(1)]) == [{}, {}]
+
+
+def test_a_slot_that_had_no_version_is_not_given_a_later_one():
+    rows = [decision(absent={"scalper": NOT_SERVING}), decision(1, versions={"scalper": 1})]
+    assert served(rows) == [{}, {"scalper": 1}]
 
 
 def test_a_version_is_opened_once_and_its_refusal_told_once():

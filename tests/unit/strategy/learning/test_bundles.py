@@ -9,7 +9,17 @@ import pytest
 from config.errors import ArtifactError, SchemaMismatch
 from strategy.bundle import GOLDEN
 from strategy.learning.artifact import VerifiedArtifact
-from strategy.learning.bundles import check_bundle, inference_json, inference_of, info_of, load_bundle, origin_kind, recipe_of, train_end_of
+from strategy.learning.bundles import (
+    check_bundle,
+    inference_json,
+    inference_of,
+    info_of,
+    load_bundle,
+    origin_kind,
+    recipe_of,
+    skill_of,
+    train_end_of,
+)
 from strategy.predictor import Inference, Payoff
 from tests.fakes_learning import publish_model
 from tests.fakes_models import SCHEMA, TREE_INFERENCE, window
@@ -92,3 +102,8 @@ def test_other_answers_than_the_golden_ones_are_refused(tmp_path):
 @pytest.mark.parametrize(("origin", "kind"), [("synthetic", "synthetic"), ("file", "file"), ("mt5:Demo-Server/12345", "mt5")])
 def test_the_kind_of_an_origin(origin, kind):
     assert origin_kind(origin) == kind
+
+
+def test_skill_needs_both_figures():
+    assert skill_of({"expectancy_r": 0.25, "expectancy_error_r": 0.0625}) == 0.1875
+    assert skill_of({"expectancy_r": 0.25}) == skill_of({}) == 0.0

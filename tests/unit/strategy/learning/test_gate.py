@@ -11,6 +11,7 @@ import pytest
 from config.settings import FilterSettings, GateSettings
 from strategy.learning import gate
 from strategy.learning.budget import Grant
+from strategy.learning.bundles import skill_of
 from strategy.learning.case import Peer, prepared
 from strategy.learning.gate import STRICT, judge, passing_symbols, rules_for, unproven, with_latency, worth_testing
 from strategy.learning.labels import FLAT, LONG, SHORT
@@ -385,6 +386,20 @@ def test_a_peer_that_knows_the_final_window_by_heart_lends_it_no_profit():
     assert verdict(judge(case(silent, others={"xgboost": taught})), "ensemble").detail.startswith("net -inf R over 0 trades")
     planted = peer(memory, train_end=START - 10_000)
     assert verdict(judge(case(silent, others={"xgboost": planted})), "ensemble").passed
+
+
+def test_in_the_ensemble_weights_are_those_of_the_live_vote():
+    """Against a peer that always says the other side an even vote makes no trade; the more skilled one's vote does."""
+    made = candidate()
+    other = peer(replace(made.forecasts, side=-made.forecasts.side))
+    even = verdict(judge(case(made, others={"xgboost": other})), "ensemble")
+    assert even.detail.startswith("net -inf R over 0 trades")
+    skilled = {"ensemble_weights": "skill"}
+    assert verdict(judge(case(made, others={"xgboost": other}, filters=skilled)), "ensemble").passed
+    strong = replace(other, skill=5.0)
+    report = judge(case(made, others={"xgboost": strong}, filters=skilled))
+    assert not verdict(report, "ensemble").passed
+    assert skill_of(report.metrics) == report.metrics["expectancy_r"] - report.metrics["expectancy_error_r"]
 
 
 def test_alone_in_the_ensemble_one_vote_is_enough():

@@ -1,0 +1,111 @@
+"""Marks that price has left behind: order blocks, fair-value gaps, and levels where stops rest.
+
+Each is the newest event of its kind within REACH bars. What is told of it is how far the close
+stands from its level, and how long ago it was; without one the distance is 0 and the age 1. Every
+event is known at the close of its own bar, so nothing here reads the future. Distances are
+positive on the side on which the market left them, for the mirrored market as for the market.
+
+The names are those that discretionary traders use; the definitions are ours, chosen to be exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import talib
+from numpy.typing import NDArray
+
+from market_data.bars import FloatArray, IntArray
+from strategy.past import Column, Distance, Past
+
+REACH = 100
+"""Bars after which a mark is forgotten; with what an event itself looks back on, less than the warm-up."""
+
+IMPULSE = 1.5
+"""Body, in average true ranges of the 14 bars before, from which a candle is an impulse."""
+
+SWEPT = 20
+"""Bars whose highest high, or lowest low, a sweep reaches beyond."""
+
+
+class _Mark(NamedTuple):
+    """For each row, where its newest event is, whether there is one in reach, and its age, 0..1; every array is (R,)."""
+
+    at: IntArray
+    there: NDArray[np.bool_]
+    age: FloatArray
+
+
+def _newest(past: Past, happened: NDArray[np.bool_]) -> _Mark:
+    """Newest event by each row. `happened` ends at the newest bar, whatever its length."""
+    count = len(past.bars)
+    bar = np.arange(count - len(happened), count)
+    last = np.maximum.accumulate(np.where(happened, bar, -1))[past.now]
+    since = bar[past.now] - last
+    there = (last >= 0) & (since <= REACH)
+    return _Mark(np.where(there, last, bar[past.now]), there, np.where(there, since, REACH) / REACH)
+
+
+def _above(past: Past, mark: _Mark, level: FloatArray) -> Distance:
+    """How far the close stands above the mark's level; `level` is (n,)."""
+    close = past.bars.close[past.now]
+    return Distance(close, np.where(mark.there, level[mark.at], close))
+
+
+def _below(past: Past, mark: _Mark, level: FloatArray) -> Distance:
+    """How far the close stands below the mark's level."""
+    close, start, _ = _above(past, mark, level)
+    return Distance(start, close)
+
+
+def order_blocks(past: Past) -> Iterable[Column]:
+    """Distance from the last candle against the move before an impulse, up and down, and the ages of the impulses."""
+    early = REACH
+    usual = past.mean(past.true_range[:-1], 14, early)
+    body, before = past.body[past.since(early)], past.body[-past.rows - early - 1 : -1]
+    up = _newest(past, (body > IMPULSE * usual) & (before < 0))
+    down = _newest(past, (body < -IMPULSE * usual) & (before > 0))
+    return _above(past, up, _earlier(past.bars.high, 1)), _below(past, down, _earlier(past.bars.low, 1)), up.age, down.age
+
+
+def fair_value_gaps(past: Past) -> Iterable[Column]:
+    """Distance from the near edge of the last gap that three candles left open, its width, and its age."""
+    high, low = past.bars.high, past.bars.low
+    over, under = _earlier(high, 2), _earlier(low, 2)
+    up, down = _newest(past, low > over), _newest(past, high < under)
+    yield from (_above(past, up, low), _below(past, down, high))
+    yield from (_width(up, low - over), _width(down, under - high))
+    yield from (up.age, down.age)
+
+
+def _width(mark: _Mark, width: FloatArray) -> Distance:
+    nothing = np.zeros(len(mark.at))
+    return Distance(np.where(mark.there, width[mark.at], nothing), nothing)
+
+
+def liquidity(past: Past) -> Iterable[Column]:
+    """Distance from the extremes where stops rest, and from the last extreme that was swept: passed, and closed back inside."""
+    high, low, close = past.bars.high, past.bars.low, past.bars.close
+    top, bottom = _earlier(talib.MAX(high, SWEPT), 1), _earlier(talib.MIN(low, SWEPT), 1)
+    above, below = _newest(past, (high > top) & (close < top)), _newest(past, (low < bottom) & (close > bottom))
+    yield Distance(talib.MAX(high, REACH)[past.now], close[past.now])
+    yield Distance(close[past.now], talib.MIN(low, REACH)[past.now])
+    yield from (_below(past, above, high), _above(past, below, low))
+    yield from (above.age, below.age)
+
+
+def _earlier(series: FloatArray, bars: int) -> FloatArray:
+    """The value some bars ago, (n,); NaN, which is neither above nor below anything, where there is none."""
+    shifted = np.full(len(series), np.nan)
+    shifted[bars:] = series[:-bars]
+    return shifted
+
+
+ORDER_BLOCKS = ("block_up_distance", "block_down_distance", "block_up_age", "block_down_age")
+FAIR_VALUE_GAPS = ("gap_up_distance", "gap_down_distance", "gap_up_width", "gap_down_width", "gap_up_age", "gap_down_age")
+LIQUIDITY = ("pool_high_distance", "pool_low_distance", "sweep_high_distance", "sweep_low_distance", "sweep_high_age", "sweep_low_age")
+
+SWAPPED = tuple(pair for names in (ORDER_BLOCKS, FAIR_VALUE_GAPS, LIQUIDITY) for pair in zip(names[::2], names[1::2], strict=True))
+"""Columns that change places when the market is turned upside down."""
