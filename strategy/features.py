@@ -64,6 +64,11 @@ def _schema(known: Capabilities, extra: tuple[str, ...]) -> FeatureSchema:
     return FeatureSchema(tuple(name for family in families(known, extra) for name in family.names))
 
 
+def schema_around(known: Capabilities, wanted: FeatureSchema) -> FeatureSchema:
+    """All columns of a source, and of the optional families those of which `wanted` has columns."""
+    return _schema(known, _extras(wanted))
+
+
 @cache
 def _extras(schema: FeatureSchema) -> tuple[str, ...]:
     """The optional families of which a schema has columns."""
@@ -122,7 +127,7 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
     extra = _extras(schema)
-    own = schema_for(bars.capabilities, extra)
+    own = _schema(bars.capabilities, extra)
     lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")

@@ -12,7 +12,7 @@ from config.errors import InsufficientHistory, SlotError
 from config.settings import WatchSettings
 from market_data.bars import Bars, Timeframe
 from strategy.active_models import ActiveModels
-from strategy.features import FAMILIES, WARMUP, compute, schema_for
+from strategy.features import FAMILIES, WARMUP, compute, schema_around
 from strategy.learning.artifact import Manifest
 from strategy.learning.bundles import train_end_of
 from strategy.learning.dataset import Labelling
@@ -178,7 +178,7 @@ class _Rows:
         """Features together, for they share their scatter; volatility and spread each by itself."""
         names = tuple(name for name in schema.names if name not in BY_THE_CLOCK)
         around = zip(SURROUNDINGS, surroundings(bars, self._workshop.costs(bars).spread), strict=True)
-        window = select("drift", compute(bars, schema_for(bars.capabilities)), FeatureSchema(names))
+        window = select("drift", compute(bars, schema_around(bars.capabilities, schema)), FeatureSchema(names))
         return {"features": (names, window.values), **{name: ((name,), table) for name, table in around}}
 
     def _labelling(self, window: int) -> Labelling:

@@ -9,7 +9,7 @@ import numpy as np
 
 from config.errors import InsufficientHistory
 from market_data.bars import Bars, FloatArray, IntArray
-from strategy.features import WARMUP, schema_for
+from strategy.features import WARMUP, schema_around
 from strategy.learning.dataset import Labelling, build
 from strategy.learning.forecasting import forecasts_on
 from strategy.learning.labels import Costs
@@ -52,7 +52,9 @@ def sided_after(predictor: Predictor, bars: Bars, costs: Callable[[Bars], Costs]
         after: epoch seconds.
     """
     try:
-        data = build({bars.symbol: bars}, {bars.symbol: costs(bars)}, schema_for(bars.capabilities), how, len(bars))
+        data = build(
+            {bars.symbol: bars}, {bars.symbol: costs(bars)}, schema_around(bars.capabilities, predictor.info.schema), how, len(bars)
+        )
     except InsufficientHistory:  # no row has its label yet
         return nothing_until(after)
     data = data.take(data.time > after)
