@@ -23,8 +23,11 @@ def closed(net, at=START, reason="target"):
     return ClosedTrade(an_entry(opened=at - MINUTE), replace(an_exit(closed=at, net=net), reason=reason), net / 10.0)
 
 
-def report(name, passed=False):
-    return {"findings": [{"rule": name, "passed": passed, "detail": ""}, {"rule": "latency", "passed": True, "detail": ""}]}
+def report(name, passed=False, result=-0.25):
+    return {
+        "metrics": {"expectancy_r": result},
+        "findings": [{"rule": name, "passed": passed, "detail": ""}, {"rule": "latency", "passed": True, "detail": ""}],
+    }
 
 
 class TestFigures:
@@ -91,7 +94,9 @@ class TestReportOf:
             journal.log_entry(an_entry(9))
             journal.record_model_event(ModelEvent(START, "scalper", "rejected", 0, "no", report("expectancy")))
             journal.record_model_event(ModelEvent(START + MINUTE, "scalper", "rejected", 0, "no", report("expectancy")))
-            journal.record_model_event(ModelEvent(START + DAY, "scalper", "promoted", 1, "yes", report("expectancy", passed=True)))
+            journal.record_model_event(
+                ModelEvent(START + DAY, "scalper", "promoted", 1, "yes", report("expectancy", passed=True, result=0.5))
+            )
             for job, outcome in (("train:scalper", "rejected"), ("train:scalper", "promoted"), ("performance", "skipped")):
                 journal.record_job(JobRun(job, "start", START, outcome, "", START))
             return report_of(journal, 1_000.0)
@@ -110,6 +115,9 @@ class TestReportOf:
     def test_the_gate_and_the_slots_are_told(self, told):
         assert (told.tries, told.failed_rules) == ({"promoted": 1, "rejected": 1}, {"expectancy": 2})
         assert [(event["event"], event["version"]) for event in told.timeline] == [("promoted", 1)]
+
+    def test_what_the_gate_measured_is_told_by_slot(self, told):
+        assert told.candidates == {"scalper": {"judged": 3, "median_r": -0.25, "best_r": 0.5}}
 
     def test_it_is_plain_json(self, told):
         plain = told.as_json()
