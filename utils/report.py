@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class RunReport:
         timeline: what happened to model slots, oldest first: `at`, `slot`, `event`, `version`, `detail`.
         tries: training jobs by outcome.
         failed_rules: how often each rule of the gate turned a candidate down; one may fail several.
+        candidates: by slot, what the gate measured on final windows: `judged`, and `median_r` and `best_r`, net R a trade.
     """
 
     bars: Mapping[str, int]
@@ -85,6 +87,7 @@ class RunReport:
     timeline: tuple[Mapping[str, Any], ...]
     tries: Mapping[str, int]
     failed_rules: Mapping[str, int]
+    candidates: Mapping[str, Mapping[str, float]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -115,6 +118,7 @@ def report_of(reader: JournalReader, deposit: float) -> RunReport:
         timeline=tuple(_told(event) for event in events if event["event"] != REJECTED),
         tries=_counted(row["outcome"] for row in reader.jobs(ALL_ROWS) if row["job"].startswith(JOBS)),
         failed_rules=_counted(rule for event in events if event["event"] == REJECTED for rule in _failed(event["report"])),
+        candidates=_candidates(events),
     )
 
 
@@ -209,6 +213,15 @@ def _counted(words: Iterable[str]) -> dict[str, int]:
 
 def _failed(report: Mapping[str, Any]) -> list[str]:
     return [finding["rule"] for finding in report.get("findings", ()) if not finding["passed"]]
+
+
+def _candidates(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    measured: dict[str, list[float]] = {}
+    for event in events:
+        result = event["report"].get("metrics", {}).get("expectancy_r")
+        if result is not None:
+            measured.setdefault(event["slot"], []).append(float(result))
+    return {slot: {"judged": len(of), "median_r": median(of), "best_r": max(of)} for slot, of in sorted(measured.items())}
 
 
 def _told(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, existing_home, settings_with
-from utils.cli.output import say, say_json
+from utils.cli.output import say, say_json, tell
 from utils.cli.registry import registry_of
 from utils.cli.tester_report import Told, as_json, as_markdown, lines
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from strategy.learning.artifact import VerifiedArtifact
     from strategy.predictor import Predictor
     from utils.report import RunReport, TradeFigures
+
+ACCOUNT, MODE = "simulated/1", "simulated"
 
 StartOption = Annotated[datetime | None, typer.Option(help="simulated start, UTC; after HISTORY_BARS otherwise")]
 BarsOption = Annotated[int | None, typer.Option(min=1, help="decided bars of each symbol; to the end of the data otherwise")]
@@ -133,9 +135,6 @@ def _decided(folder: Path) -> int:
         return reader.counts()["decisions"]
 
 
-ACCOUNT, MODE = "simulated/1", "simulated"
-
-
 def _report(settings: Settings, folder: Path) -> RunReport:
     from config.home import Home
     from utils.journal_queries import JournalReader
@@ -175,7 +174,10 @@ def _chosen(settings: Settings, home: Path | None, named: Mapping[str, int], sou
             f"the models of {found.path} learned from {origin} prices, these are {prices}: they would not vote on them"
         )
     registry = registry_of(found, origin)
-    chosen = {slot: registry.open(slot, version) for slot, version in named.items()} or registry.open_active()[0]
+    active, refusals = ({}, ()) if named else registry.open_active()
+    for refusal in refusals:
+        tell(f"refused: {refusal}")
+    chosen = {slot: registry.open(slot, version) for slot, version in named.items()} or active
     if not chosen:
         raise typer.BadParameter(f"no version serves in {found.path}: name some with --slot SLOT=VERSION; see `models list`")
     return chosen

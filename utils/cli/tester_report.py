@@ -91,6 +91,7 @@ def sections(told: Told) -> list[Section]:
         ("By exit", ("exit", *COLUMNS), _rows(by_exit)),
         ("By month", ("month", *COLUMNS), _rows(by_month)),
         ("Versions", ("slot", "version", "first bar", "last bar", "made"), _versions(told.versions or {})),
+        ("Candidates on their final windows", ("slot", "judged", "median R", "best R"), _candidates(found.candidates)),
         ("What the gate turned down", ("rule", "candidates"), list(found.failed_rules.items())),
         ("Timeline of models", ("at", "slot", "event", "version", "detail"), events),
     ]
@@ -118,6 +119,10 @@ def _row(name: str, part: TradeFigures) -> Row:
 
 def _versions(versions: Mapping[str, Mapping[str, object]]) -> list[Row]:
     return [(slot, v["version"], minute(v["first_bar"]), minute(v["last_bar"]), minute(v["created"])) for slot, v in versions.items()]
+
+
+def _candidates(slots: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    return [(slot, of["judged"], fixed(of["median_r"], 3, "+"), fixed(of["best_r"], 3, "+")) for slot, of in slots.items()]
 
 
 def _text(at: object) -> str | None:
