@@ -1,6 +1,6 @@
 """How soon a change of the market is noticed, and how often one is seen that never was.
 
-    python -m tests.campaigns.regimes --results FOLDER [--changes 50] [--months 24]
+    python -m tests.campaigns.regimes --results FOLDER [--changes 50] [--whole 9] [--months 24]
     python -m tests.campaigns.regimes --results FOLDER --table docs/campaigns/regimes.md
 
 Each case is a market of its own with a real trainer on it: history, jobs, gate, registry, drift check
@@ -46,8 +46,8 @@ from utils.shared_state import SharedState
 
 BACK = 16_000
 """Bars before the trainer starts."""
-CALM, AFTER, NOTICED = 1_440, 8_000, 2_000
-"""Bars before the change, after it, and of those in which it must be noticed."""
+CALM, NOTICED, WHOLE = 1_440, 2_000, 8_000
+"""Bars before the change, after it in which it must be noticed, and after it until a new model can be had."""
 MONTH = 21 * 1_440
 STEP = 30
 """Bars between two wakings of the trainer."""
@@ -132,6 +132,7 @@ class Case:
     """What came of one market; bars count from the change, or from the start where there is none.
 
     Attributes:
+        after: bars that were played after the change.
         served: whether a version served when the change came.
         alarms: bars at which drift asked for a retrain.
         words: what each alarm said.
@@ -141,6 +142,7 @@ class Case:
 
     kind: str
     seed: int
+    after: int
     served: bool
     alarms: tuple[int, ...]
     words: tuple[str, ...]
@@ -228,10 +230,10 @@ def native_models() -> AbstractContextManager[object]:
     return patch("strategy.learning.jobs.compile_onnx", lambda *arguments, **options: None)
 
 
-def run_case(kind: str, seed: int, after: int = AFTER) -> Case:
+def run_case(kind: str, seed: int, after: int) -> Case:
     """Plays one market."""
     begin = BACK + CALM
-    end = begin + (MONTH if kind == "none" else after)
+    end = begin + after
     bars = regime_market(seed, kind, begin, end + 1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, native_models(), Bench(bars, Path(folder)) as bench:
         bench.play(begin)
@@ -247,6 +249,7 @@ def run_case(kind: str, seed: int, after: int = AFTER) -> Case:
         return Case(
             kind,
             seed,
+            after,
             former > 0,
             tuple(row for row, _ in told),
             tuple(reason for _, reason in told),
@@ -269,21 +272,26 @@ def lines(results: Path) -> Iterator[Mapping[str, Any]]:
             continue
 
 
-def wanted(changes: int, months: int) -> Iterator[tuple[str, int]]:
-    """Cases in an order in which every kind gets on."""
-    for seed in range(max(changes, months)):
+def wanted(changes: int, whole: int, months: int) -> Iterator[tuple[str, int, int]]:
+    """Kind, seed and bars after the change, in an order in which everything gets on."""
+    for seed in range(max(changes, whole, months)):
         if seed < changes:
-            yield CHANGES[seed % len(CHANGES)], seed
-        if seed < months:
-            yield "none", seed
+            yield CHANGES[seed % len(CHANGES)], seed, NOTICED
+        if seed % 4 == 3 and seed // 4 < months:
+            yield "none", seed // 4, MONTH
+        if seed % 5 == 4 and seed // 5 < whole:
+            yield CHANGES[seed // 5 % len(CHANGES)], seed // 5, WHOLE
+    yield from (("none", seed, MONTH) for seed in range(months))
+    yield from ((CHANGES[seed % len(CHANGES)], seed, WHOLE) for seed in range(whole))
 
 
-def play(results: Path, changes: int, months: int) -> None:
+def play(results: Path, changes: int, whole: int, months: int) -> None:
     """Runs the cases that no line names yet."""
-    done = {(line["kind"], line["seed"]) for line in lines(results)}
-    for kind, seed in wanted(changes, months):
-        if (kind, seed) not in done:
-            found = json.dumps(asdict(run_case(kind, seed)), sort_keys=True)
+    done = {(line["kind"], line["seed"], line["after"]) for line in lines(results)}
+    for case in wanted(changes, whole, months):
+        if case not in done:
+            done.add(case)
+            found = json.dumps(asdict(run_case(*case)), sort_keys=True)
             with results.open("a", encoding="utf-8") as file:
                 file.write(found + "\n")
 
@@ -300,6 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--changes", type=int, default=50)
+    parser.add_argument("--whole", type=int, default=9)
     parser.add_argument("--months", type=int, default=24)
     parser.add_argument("--table", type=Path, default=None, help="write this file and run nothing")
     options = parser.parse_args(arguments)
@@ -311,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     logger.remove()
     options.results.mkdir(parents=True, exist_ok=True)
-    play(results, options.changes, options.months)
+    play(results, options.changes, options.whole, options.months)
     return 0
 
 

@@ -57,19 +57,20 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
 
     ran = []
 
-    def fake(kind, seed):
-        ran.append((kind, seed))
-        return campaign.Case(kind, seed, True, (400,), ("why",), 5_000, -0.3, 0.2, 3)
+    def fake(kind, seed, after):
+        ran.append((kind, seed, after))
+        return campaign.Case(kind, seed, after, True, (400,), ("why",), 5_000, -0.3, 0.2, 3)
 
     monkeypatch.setattr(campaign, "run_case", fake)
     results = tmp_path / "regimes.jsonl"
-    play(results, 2, 1)
+    play(results, 2, 1, 1)
     with results.open("a", encoding="utf-8") as file:
         file.write('{"kind": "sign", "se')
-    play(results, 2, 1)
-    assert ran == [("sign", 0), ("none", 0), ("volatility", 1)]
+    play(results, 2, 1, 1)
+    assert ran == [("sign", 0, NOTICED), ("volatility", 1, NOTICED), ("none", 0, campaign.MONTH), ("sign", 0, campaign.WHOLE)]
     page = document(list(campaign.lines(results)))
     assert "2 of 2 (100 %" in page
+    assert "1 of 1 (100 %" in page
     assert "1 months of" in page
 
 
