@@ -275,10 +275,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def play(work: str, units: Iterable[int], results: Path) -> None:
     """Works off the units that no result names yet."""
-    done = {line["unit"] for line in lines(results.parent, work)}
+    play_with(WORK[work], units, results)
+
+
+def play_with(work: Callable[[int], Iterable[Line]], units: Iterable[int], results: Path) -> None:
+    """As `play`, with any work; `results` is named `<work>.<part>.jsonl`."""
+    done = {line["unit"] for line in lines(results.parent, results.name.partition(".")[0])}
     for unit in units:
         if unit not in done:
-            found = "".join(json.dumps(line, sort_keys=True) + "\n" for line in WORK[work](unit))
+            found = "".join(json.dumps(line, sort_keys=True) + "\n" for line in work(unit))
             with results.open("a", encoding="utf-8") as file:
                 file.write(found)
 
