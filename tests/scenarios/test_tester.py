@@ -15,7 +15,7 @@ from tests.fakes_commands import answer, commands
 from tests.fakes_daemon import TREES_ONLY, run_here, table
 from tests.scenarios.conftest import OFTEN
 from utils import bootstrap
-from utils.cli.models import registry_of
+from utils.cli.registry import registry_of
 from utils.terminals import RunOptions
 
 BARS = 40

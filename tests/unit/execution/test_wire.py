@@ -34,6 +34,16 @@ def through(value):
     return decode(encode(value, STRUCTS), STRUCTS)
 
 
+def type_name(value):
+    """An id that is the same in every process: the text of an object names its address."""
+    return type(value).__name__
+
+
+def layout_name(array):
+    """Likewise for arrays."""
+    return f"{array.dtype}, {array.ndim}"
+
+
 # --- plain data -------------------------------------------------------------------------------
 
 
@@ -152,7 +162,7 @@ def test_arrays_keep_layout_and_values_and_can_be_written(dtype, rows):
         np.zeros(2, [(("title", "x"), "<i8")]),
         np.zeros(2, np.dtype([("x", "<i4"), ("y", "<i8")], align=True)),
     ],
-    ids=str,
+    ids=layout_name,
 )
 def test_an_array_that_the_module_does_not_have_arrives_as_a_stranger(array):
     back = through(array)
@@ -208,7 +218,7 @@ def test_a_foreign_number_stays_foreign():
         operator.index(back)
 
 
-@pytest.mark.parametrize("value", [object(), date(2024, 1, 8), b"x", {1, 2}, MappingProxyType({"sl": 1.1}), 1j], ids=str)
+@pytest.mark.parametrize("value", [object(), date(2024, 1, 8), b"x", {1, 2}, MappingProxyType({"sl": 1.1}), 1j], ids=type_name)
 def test_anything_else_is_a_stranger(value):
     back = through(value)
     assert type(back).__name__ == type(value).__name__
