@@ -125,7 +125,7 @@ def _take(rows: Rows, kept: BoolArray) -> Rows:
 
 
 def _timeframe(content: Content, utc: IntArray) -> Timeframe:
-    """The most frequent step between bars; the file's name where the steps show none."""
+    """What the file's name says, where the steps between bars allow it; else the most frequent step."""
     ordered = np.sort(utc)
     gaps: IntArray = ordered[1:] - ordered[:-1]
     steps: IntArray = gaps[gaps > 0]
@@ -135,7 +135,7 @@ def _timeframe(content: Content, utc: IntArray) -> Timeframe:
     shown = next((frame for frame in Timeframe if frame.seconds == step), None)
     # A thin market leaves out bars: its steps are multiples of the named one, and some are it.
     fits = named is not None and (not steps.size or (not (steps % named.seconds).any() and bool((steps == named.seconds).any())))
-    found = shown or (named if fits else None)
+    found = named if fits else shown
     if found is None:
         known = ", ".join(frame.name for frame in Timeframe)
         seen = f"most bars are {step} seconds apart" if steps.size else "one bar alone shows no timeframe"

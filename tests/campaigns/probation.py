@@ -57,6 +57,7 @@ Trades of the former versions on these bars: {trades} on the median, mean net R 
 What limits it: two seeds of one recipe are not equal. Of the pairs as they are, the newer version was worse
 by more than the margin in {beyond} of {pairs}; {beyond_back} of these were rolled back, and {within_back} of the other {within}.
 Another {silent} pairs are left out, of which a version took too few sides to pass the gate.
+They were left out only after a first run had counted them: 7.2 %, 0 % and 78.3 % of its pairs were rolled back.
 A version made worse is missed where it takes few trades: the evidence of a bar is that of its trades.
 
 Margin and length were chosen on the pairs of seeds 1000 to 1199, which are not among these. Other models are not

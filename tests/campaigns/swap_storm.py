@@ -88,7 +88,7 @@ class Arena:
 
     def forecasts(self, snapshot: Mapping[str, Predictor]) -> dict[str, Forecast]:
         """What the predictors of a snapshot say of the newest row."""
-        return forecasts_of(snapshot, self.window, "EURUSD", self.scope)[0]
+        return forecasts_of(snapshot, self.window, "EURUSD", self.scope, self.bars.opened_at(-1))[0]
 
     def strategy(self, models: ActiveModels) -> ScalpingStrategy:
         """The strategy over models that are being swapped."""

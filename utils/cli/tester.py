@@ -66,10 +66,10 @@ def walkforward(
     report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole self-learning loop over history: train, gate, promote, trade.
+    """The whole self-learning loop over history.
 
-    A model only ever trades bars that came after its training and its gate. With --home a run that was cut
-    short goes on, and one that is complete is only reported.
+    It trains, judges, promotes and trades. A model only ever trades bars that came after its training and
+    its gate. With --home a run that was cut short goes on, and one that is complete is only reported.
     """
     settings = settings_with({"terminal": "simulated", "symbols": symbols})
     asked = tuple(source or ("synthetic",))

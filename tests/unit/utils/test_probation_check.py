@@ -13,7 +13,7 @@ from strategy.learning.active import Trial
 from strategy.learning.artifact import Draft
 from strategy.learning.jobs import Workshop
 from strategy.learning.registry import Registry
-from tests.fakes_learning import FOREST, market, small_settings
+from tests.fakes_learning import FOREST, fresh_purse, market, small_settings
 from tests.fakes_registry import KEY, accept, no_wait
 from utils.checks import SKIPPED
 from utils.model_history import complete_history
@@ -37,7 +37,7 @@ def artifact(bars, tmp_path_factory):
     world = World(bars, tmp_path_factory.mktemp("teacher"), {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "compile_onnx", lambda *args, **options: None)
-        manifest = world.shop.run(FOREST, 0, threading.Event()).manifest
+        manifest = world.shop.run(FOREST, fresh_purse(), threading.Event()).manifest
     return world.registry.open("scalper", manifest.version)
 
 
