@@ -52,24 +52,26 @@ LEAST = (200, 7_500)
 """Rows for which the threshold is chosen: as shipped, and so many that a candidate makes 1,000 trades."""
 KINDS = {"random_forest": "scalper", "xgboost": "xgboost", "lstm": "lstm_EURUSD"}
 NEVER = threading.Event()
+HISTORIES, TRUTHS, NOISE = 20_000, 900_000, 600_000
+"""First seeds: of histories, of the bars that tell the truth, of months. No limit of the gate was chosen on these."""
 
 MARKETS: tuple[tuple[tuple[str, ...], float], ...] = (
     ((), 0.0),
     (("trend",), 1.0),
     (("reversion",), 0.5),
     (("flow",), 0.5),
-    (("hours",), 0.7),
+    (("hours",), 1.0),
     (MECHANISMS, 0.4),
     (("trend",), 1.5),
     (("reversion",), 1.0),
     (("flow",), 1.0),
-    (("hours",), 1.0),
+    (("hours",), 2.0),
     (MECHANISMS, 0.7),
     ((), 0.0),
     (("trend",), 2.0),
     (("reversion",), 1.5),
     (("flow",), 1.5),
-    (("hours",), 1.5),
+    (("hours",), 3.0),
     (MECHANISMS, 1.0),
     (("reversion",), 2.0),
     (("trend",), 3.0),
@@ -122,7 +124,7 @@ class Views:
 @lru_cache(maxsize=1)
 def truth_rows(market: int) -> Views:
     """Fresh bars of a market on which no candidate was made."""
-    bars = market_bars(market, 900_000 + market, TRUTH_BARS, datetime(2030, 1, 7, tzinfo=UTC))
+    bars = market_bars(market, TRUTHS + market, TRUTH_BARS, datetime(2030, 1, 7, tzinfo=UTC))
     return Views.of(rows_of_market(bars, TRUTH_BARS))
 
 
@@ -130,7 +132,7 @@ def candidate_lines(unit: int) -> Iterator[Line]:
     """One batch: BATCH histories of one market, every kind, judged and held against the truth."""
     market = unit % len(MARKETS)
     for seed in range(unit * BATCH, (unit + 1) * BATCH):
-        bars = market_bars(market, 10_000 + seed, HISTORY_BARS, datetime(2024, 1, 8, tzinfo=UTC))
+        bars = market_bars(market, HISTORIES + seed, HISTORY_BARS, datetime(2024, 1, 8, tzinfo=UTC))
         views = Views.of(rows_of_market(bars, HISTORY_BARS))
         for kind in KINDS:
             if kind != "lstm" or (seed % BATCH == 0 and unit // len(MARKETS) % 2 == 0):
@@ -201,7 +203,7 @@ def month_lines(unit: int) -> Iterator[Line]:
     """
     first = MONTHS[unit % len(MONTHS)]
     after = (first + timedelta(days=32)).replace(day=1)
-    bars = market_bars(0, 500_000 + unit, int((after - first + LEAD) / timedelta(minutes=1)), first - LEAD)
+    bars = market_bars(0, NOISE + unit, int((after - first + LEAD) / timedelta(minutes=1)), first - LEAD)
     free = unit % 2 == 1
     views = Views.of(rows_of_market(bars, len(bars), free=free))
     for kind in KINDS:
