@@ -16,8 +16,9 @@ from config.settings import FilterSettings
 from market_data.bars import FloatArray, IntArray
 from market_data.clock import from_epoch
 from strategy.filters import FilterCase, first_veto
+from strategy.learning.calibration import is_identity
 from strategy.learning.dataset import Dataset
-from strategy.learning.recipes import Candidate, class_probabilities, is_identity, side_result
+from strategy.learning.recipes import Candidate, class_probabilities, side_result
 from strategy.learning.validation import log_loss_rows
 
 Flags = NDArray[np.bool_]

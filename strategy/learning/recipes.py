@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from config.errors import InsufficientHistory
 from market_data.bars import FloatArray, IntArray
+from strategy.learning.calibration import calibrated
 from strategy.learning.dataset import Dataset
 from strategy.learning.labels import LONG, SHORT
-from strategy.learning.validation import blocks_of, final_split, log_loss_rows
+from strategy.learning.validation import blocks_of, final_split
 from strategy.predictor import Forecasts, Inference, Payoff
 
 MIN_TRAIN_ROWS = 1_000
@@ -147,7 +147,7 @@ def develop(
     development, final = data.take(split.train), data.take(split.test)
     fit = recipe.fit(development, horizon_seconds, cancel)
     held = development.take(fit.held)
-    weights, bias = _calibration(fit.scores, held)
+    weights, bias = calibrated(fit.scores, held.kind)
     payoff = _payoff(development)
     open_threshold = Inference(weights, bias, payoff, 0.0)
     held_forecasts = open_threshold.forecasts(fit.scores)
@@ -188,54 +188,6 @@ def _payoff(data: Dataset) -> Payoff:
     win = float(result[won].mean()) if won.any() else 1.0
     loss = float(result[~won].mean()) if not won.all() else -1.0
     return Payoff(win, loss, win, loss)
-
-
-Layer = tuple[tuple[tuple[float, ...], ...], tuple[float, float, float]]
-
-IDENTITY: Layer = (((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0))
-"""The layer that leaves log-probabilities as they are."""
-
-
-def is_identity(inference: Inference) -> bool:
-    """Whether the scores are served as they are, because calibration did not help."""
-    return (inference.weights, inference.bias) == IDENTITY
-
-
-def _calibration(scores: FloatArray, held: Dataset) -> Layer:
-    """Multinomial logistic layer over the raw scores.
-
-    Three scores are log-probabilities, which are forecasts already: the layer is kept only if,
-    fitted on the older 60 % of the held rows, it lowers the log-loss of the newer 40 %. Two
-    scores are a predicted return, which becomes probabilities through the layer alone.
-    """
-    if scores.shape[1] == 3:
-        cut = int(len(held) * 0.6)
-        trial = _logistic(scores[:cut], held.kind[:cut])
-        if trial is None or _loss(trial, scores[cut:], held.kind[cut:]) >= _loss(IDENTITY, scores[cut:], held.kind[cut:]):
-            return IDENTITY
-    return _logistic(scores, held.kind) or identity_of_priors(held.kind, scores.shape[1])
-
-
-def identity_of_priors(kind: IntArray, width: int) -> Layer:
-    """A layer that ignores the scores and answers with the class shares."""
-    shares = (np.bincount(kind, minlength=3) + 1.0) / (len(kind) + 3.0)
-    flat, long, short = (float(value) for value in np.log(shares))
-    return ((0.0,) * width,) * 3, (flat, long, short)
-
-
-def _logistic(scores: FloatArray, kind: IntArray) -> Layer | None:
-    """None where a class is absent, so that no three-class layer can be fitted."""
-    if len(np.unique(kind)) < 3:
-        return None
-    scale = scores.std(axis=0) + 1e-12
-    layer = LogisticRegression(C=0.1, max_iter=500).fit(scores / scale, kind)
-    weights = tuple(tuple(float(w) for w in row) for row in layer.coef_ / scale)
-    flat, long, short = (float(value) for value in layer.intercept_)
-    return weights, (flat, long, short)
-
-
-def _loss(layer: Layer, scores: FloatArray, kind: IntArray) -> float:
-    return float(log_loss_rows(class_probabilities(Inference(*layer, Payoff(0, 0, 0, 0), 0.0).forecasts(scores)), kind).mean())
 
 
 def class_probabilities(forecasts: Forecasts) -> FloatArray:
