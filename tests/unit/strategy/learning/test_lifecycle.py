@@ -45,9 +45,9 @@ def test_the_newest_candidate_waits():
 
 
 def test_probation_needs_a_former_version_and_the_rule():
-    assert lifecycle.on_probation(SETTLED, RULES, NOW).probation == Trial(1, "2026-01-05T12:00:00.000Z")
-    assert lifecycle.on_probation(SETTLED, LifeRules(), NOW) == SETTLED
-    assert lifecycle.on_probation(replace(SETTLED, previous=None), RULES, NOW).probation is None
+    assert lifecycle.on_probation(SETTLED, SETTLED, RULES, NOW).probation == Trial(1, "2026-01-05T12:00:00.000Z")
+    assert lifecycle.on_probation(SETTLED, SETTLED, LifeRules(), NOW) == SETTLED
+    assert lifecycle.on_probation(replace(SETTLED, previous=None), SETTLED, RULES, NOW).probation is None
 
 
 def test_settling_ends_the_trial_and_leaves_who_waits():
