@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
-from config.errors import ArtifactError
+from config.errors import ArtifactError, InsufficientHistory
 from market_data.bars import Bars, Timeframe
 from strategy.learning.bundles import load_bundle
 from strategy.learning.dataset import Dataset
@@ -74,7 +74,10 @@ class Trials:
         window = max(predictor.info.rows for predictor in both)
         count = int(now.timestamp() - begin) // self._bar_seconds + 1 + self._workshop.spare_bars(window)
         histories = {symbol: self._workshop.history(symbol, count) for symbol in symbols}
-        data = self._workshop.labelled(histories, window, count * len(symbols))
+        try:
+            data = self._workshop.labelled(histories, window, count * len(symbols))
+        except InsufficientHistory:  # closed hours, or hours without entries: no row since then has its label
+            return NO_BLOCKS
         mine = _result(newer, data)
         theirs = np.full(len(data), np.nan) if older is None else _result(older, data)
         known = _known_until(histories)
