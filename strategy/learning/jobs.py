@@ -39,7 +39,7 @@ from strategy.learning.forecasting import forecasts_on, project
 from strategy.learning.gate import GateReport, judge, passing_symbols, unproven, with_causality, with_latency, worth_testing
 from strategy.learning.labels import Costs
 from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, examine
-from strategy.learning.recipes import Candidate, Recipe, develop
+from strategy.learning.recipes import MIN_TRAIN_ROWS, Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow
 
@@ -185,19 +185,23 @@ class Workshop:
         return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
 
     def _of_this_market(self, spec: JobSpec, rows: Dataset) -> Dataset:
-        """The rows since the market changed, where a version of the slot failed over that.
-
-        Their newest share must be a final window on which a model has its least number of sides.
-        """
+        """The rows since the market changed, where a version of the slot failed over that."""
         changed = self.registry.state().slot(spec.slot).learn_from
         if changed is None:
             return rows
         fresh = rows.take(rows.time >= datetime.fromisoformat(changed).timestamp())
-        final = self.settings.gate.min_directional_rows / SIDED_SHARE
-        least = min(math.ceil(final / self.settings.training.final_fraction), self._most_rows(spec))
+        least = min(self._least_rows, self._most_rows(spec))
         if len(fresh) < min(least, len(rows)):
             raise TooNew(spec.slot, len(fresh), least, changed)
         return fresh
+
+    @property
+    def _least_rows(self) -> int:
+        """Rows whose newest share is a final window with the least number of sides, and whose others are enough to teach."""
+        final = self.settings.training.final_fraction
+        judging = self.settings.gate.min_directional_rows / SIDED_SHARE / final
+        purged = 4 * (self.policy.horizon + 1)
+        return math.ceil(max(judging, (MIN_TRAIN_ROWS + purged) / (1.0 - final)))
 
     def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
         each = self._most_rows(spec) // len(spec.symbols) + self.spare_bars(recipe.window)

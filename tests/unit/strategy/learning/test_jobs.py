@@ -391,7 +391,7 @@ def changed(shop, row, bars):
 def test_a_slot_that_failed_learns_from_the_rows_since_then_alone(tmp_path, bars, quick):
     shop = workshop(tmp_path, small_settings(**LOOSE), bars)
     publish_model(shop.registry, features=schema_for(ALL).names, exit_hash=shop.policy.hash)
-    row = 1_200
+    row = 450
     since = changed(shop, row, bars)
     result = shop.run(FOREST, fresh_purse(), NEVER)
     assert result.manifest.first_bar >= since
@@ -416,23 +416,23 @@ def test_a_stopped_version_is_no_champion(tmp_path, bars, published, monkeypatch
 
 
 def test_too_few_rows_since_then_are_said_with_both_figures(tmp_path, bars, quick):
-    shop = workshop(tmp_path, small_settings(gate={"min_directional_rows": 50}), bars)
+    shop = workshop(tmp_path, small_settings(gate={"min_directional_rows": 100}), bars)
     publish_model(shop.registry)
     since = changed(shop, 2_000, bars)
     with pytest.raises(TooNew) as told:
         shop.run(FOREST, fresh_purse(), NEVER)
-    assert told.value.need == 1_000  # 50 sides at a fifth of the rows of a final window that is a quarter of all
+    assert told.value.need == 2_000  # 100 sides at a fifth of the rows of a final window that is a quarter of all
     assert 0 < told.value.have < 600
     assert (
         str(told.value)
-        == f"scalper: {told.value.have} of 1,000 rows since the market changed at {since}; the job runs again when it is due"
+        == f"scalper: {told.value.have} of 2,000 rows since the market changed at {since}; the job runs again when it is due"
     )
 
 
 def test_the_least_rows_are_never_more_than_a_job_takes(tmp_path, bars, quick):
     shop = workshop(
-        tmp_path, small_settings(training={"tree_train_rows": 1_000}, gate={**LOOSE["gate"], "min_directional_rows": 200}), bars
+        tmp_path, small_settings(training={"tree_train_rows": 2_000}, gate={**LOOSE["gate"], "min_directional_rows": 1_000}), bars
     )
     publish_model(shop.registry)
-    changed(shop, 700, bars)
+    changed(shop, 150, bars)
     assert shop.run(FOREST, fresh_purse(), NEVER).report is not None
