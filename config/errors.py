@@ -10,6 +10,7 @@
     |-- SkipError               leave this bar, file or entry; go on with the next
     |   |-- DataError                 market data that cannot be used
     |   |   |-- InsufficientHistory       fewer bars than needed
+    |   |   |-- TooNew                    too few rows since the market changed: a job waits for them
     |   |   `-- DataFileError             a file that cannot be read as what it claims to be
     |   |-- RecordError               a record that a database does not hold or cannot take
     |   |-- OrderDenied               refused by our own risk gate
@@ -86,6 +87,14 @@ class InsufficientHistory(DataError):
     def __init__(self, symbol: str, have: int, need: int) -> None:
         super().__init__(f"{symbol}: {have} closed bars, {need} needed; load more history or lower HISTORY_BARS")
         self.symbol, self.have, self.need = symbol, have, need
+
+
+class TooNew(DataError):
+    """Too few rows since the market changed to learn from; they come with time."""
+
+    def __init__(self, slot: str, have: int, need: int, since: str) -> None:
+        super().__init__(f"{slot}: {have:,} of {need:,} rows since the market changed at {since}; the job runs again when it is due")
+        self.slot, self.have, self.need, self.since = slot, have, need, since
 
 
 class DataFileError(DataError):

@@ -220,6 +220,12 @@ class LifeSettings(Section):
     rollback_cooldown_hours: float = Field(
         12.0, ge=0, le=1_000, description="hours after an automatic rollback without a promotion in the slot"
     )
+    failing_alpha: float = Field(
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="a version whose trades make nothing is stopped by mistake once in 1 / this blocks of two label lengths at most, on average; 0 = never stopped",
+    )
     model_expiry_hours: float = Field(
         0.0, ge=0, le=100_000, description="hours after which a version stops voting, weekends included; 0 = never"
     )

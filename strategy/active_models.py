@@ -6,21 +6,33 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 from strategy.predictor import Predictor
 
+V = TypeVar("V")
+
 
 @dataclass(frozen=True, slots=True)
-class _Served:
+class Served:
+    """What serves at one instant.
+
+    Attributes:
+        generation: how many writes there were.
+        predictors: slot -> predictor; the mapping never changes.
+        stopped: slot -> why its version does not vote.
+    """
+
     generation: int
     predictors: Mapping[str, Predictor]
+    stopped: Mapping[str, str]
 
 
 class ActiveModels:
     """Slot -> predictor, for many readers and few writers.
 
     Contract:
-        - `snapshot` reads one reference and takes no lock; it never waits for a writer.
+        - `current` and `snapshot` read one reference and take no lock; they never wait for a writer.
         - A snapshot never changes. A reader takes one per decision, so a decision uses one
           generation from start to end, whatever writers do meanwhile.
         - A writer builds a new mapping under the lock and then replaces the reference; `replace`
@@ -30,7 +42,11 @@ class ActiveModels:
 
     def __init__(self, predictors: Mapping[str, Predictor] | None = None) -> None:
         self._lock = threading.Lock()
-        self._served = _Served(0, MappingProxyType(dict(predictors or {})))
+        self._served = Served(0, MappingProxyType(dict(predictors or {})), MappingProxyType({}))
+
+    def current(self) -> Served:
+        """What serves now, and what is stopped."""
+        return self._served
 
     def snapshot(self) -> Mapping[str, Predictor]:
         """The predictors that serve now; the mapping never changes."""
@@ -44,24 +60,34 @@ class ActiveModels:
     def swap(self, slot: str, predictor: Predictor) -> Predictor | None:
         """Puts a predictor in a slot and returns the one it takes over from."""
         with self._lock:
-            return self._publish({**self._served.predictors, slot: predictor}).get(slot)
+            served = {**self._served.predictors, slot: predictor}
+            return self._publish(served, _without(self._served.stopped, slot)).get(slot)
 
-    def remove(self, slot: str) -> Predictor | None:
-        """Empties a slot and returns what served there; an empty slot stays as it is."""
+    def remove(self, slot: str, stopped: str = "") -> Predictor | None:
+        """Empties a slot and returns what served there; an empty slot stays as it is.
+
+        Args:
+            slot: which.
+            stopped: why its version does not vote, where it has one.
+        """
         with self._lock:
-            rest = dict(self._served.predictors)
-            removed = rest.pop(slot, None)
-            if removed is not None:
-                self._publish(rest)
-            return removed
+            before = self._served
+            why = _without(before.stopped, slot) | ({slot: stopped} if stopped else {})
+            if slot in before.predictors or why != before.stopped:
+                self._publish(_without(before.predictors, slot), why)
+            return before.predictors.get(slot)
 
-    def replace(self, predictors: Mapping[str, Predictor]) -> Mapping[str, Predictor]:
+    def replace(self, predictors: Mapping[str, Predictor], stopped: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Predictor]:
         """Puts a whole set in place in one step and returns the one before."""
         with self._lock:
-            return self._publish(dict(predictors))
+            return self._publish(dict(predictors), dict(stopped))
 
-    def _publish(self, predictors: dict[str, Predictor]) -> Mapping[str, Predictor]:
+    def _publish(self, predictors: dict[str, Predictor], stopped: dict[str, str]) -> Mapping[str, Predictor]:
         """The lock is held by the caller. Returns the mapping before."""
         before = self._served
-        self._served = _Served(before.generation + 1, MappingProxyType(predictors))
+        self._served = Served(before.generation + 1, MappingProxyType(predictors), MappingProxyType(stopped))
         return before.predictors
+
+
+def _without(mapping: Mapping[str, V], key: str) -> dict[str, V]:
+    return {name: value for name, value in mapping.items() if name != key}

@@ -110,7 +110,7 @@ class ModelEvent:
 
     Attributes:
         event: `trained`, `rejected`, `promoted`, `published` (into a pinned slot), `waiting`, `shadow`, `settled`,
-            `dismissed`, `rolled_back`, `refused` or `failed`.
+            `dismissed`, `rolled_back`, `stopped`, `refused` or `failed`.
         version: 0 where no version was made.
         report: the gate report or the error, as plain JSON values.
     """
@@ -129,9 +129,9 @@ class JobRun:
 
     Attributes:
         job: `train:scalper`, `performance`, ...
-        trigger: `schedule`, `start`, `emergency`, `drift` or `manual`.
+        trigger: `schedule`, `start`, `emergency`, `drift`, `failing` or `manual`.
         outcome: `promoted`, `published`, `waiting`, `shadow`, `settled`, `dismissed`, `rolled_back`, `rejected`,
-            `skipped`, `failed` or `cancelled`; of a check also what it found: `emergency`, `drift` or `alarm`.
+            `skipped`, `failed` or `cancelled`; of a check also what it found: `emergency`, `drift`, `failing` or `alarm`.
         rows, epochs: size of the work; 0 where it does not apply.
         due_next: when it is due again.
         seconds_wall: how long it took on the machine.

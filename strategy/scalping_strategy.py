@@ -9,7 +9,7 @@ from datetime import datetime
 from config.errors import SlotError
 from config.settings import FilterSettings
 from market_data.bars import Bars, Capabilities
-from strategy.active_models import ActiveModels
+from strategy.active_models import ActiveModels, Served
 from strategy.decision import Decision
 from strategy.ensemble import Verdict, combine, weights_of
 from strategy.features import ATR_PERIOD, atr, compute, row_hash, schema_for
@@ -18,6 +18,9 @@ from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, s
 
 NOT_SERVING = "no version serves"
 """Why a slot is absent that the settings call for and that has no version in service."""
+
+STOPPED = "stopped: "
+"""How the reason begins why a slot is absent whose version no longer pays."""
 
 
 def _nobody(_: str) -> tuple[str, ...]:
@@ -78,10 +81,11 @@ class ScalpingStrategy:
             known: what the source records beside prices.
             now: the instant of the decision.
         """
-        snapshot = self._models.snapshot()
+        served = self._models.current()
+        snapshot = served.predictors
         window = compute(bars, schema_for(known, self._extra))
         forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope, now)
-        absent |= {slot: NOT_SERVING for slot in self._expected(bars.symbol) if slot not in snapshot}
+        absent |= {slot: _why_absent(slot, served) for slot in self._expected(bars.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = self._vote(forecasts, voters)
         opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
@@ -91,7 +95,7 @@ class ScalpingStrategy:
             symbol=bars.symbol,
             bar_time=opened,
             side=None if veto else verdict.side,
-            reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, snapshot),
+            reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, served),
             forecasts=forecasts,
             absent=absent,
             versions={slot: model.info.version for slot, model in voters.items()},
@@ -107,8 +111,18 @@ class ScalpingStrategy:
         return combine(forecasts, thresholds, self._filters.min_votes, weights)
 
 
-def _reason(verdict: str, snapshot: Mapping[str, Predictor]) -> str:
-    return verdict if snapshot else "no model serves: none has passed the gate yet"
+def _reason(verdict: str, served: Served) -> str:
+    if served.predictors:
+        return verdict
+    return (
+        f"no model serves: {', '.join(sorted(served.stopped))} stopped"
+        if served.stopped
+        else "no model serves: none has passed the gate yet"
+    )
+
+
+def _why_absent(slot: str, served: Served) -> str:
+    return STOPPED + served.stopped[slot] if slot in served.stopped else NOT_SERVING
 
 
 def forecasts_of(

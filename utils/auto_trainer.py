@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from config.errors import FitCancelled, InsufficientHistory, RetryError, ScalperError
+from config.errors import FitCancelled, InsufficientHistory, RetryError, ScalperError, TooNew
 from config.settings import TrainingSettings
 from market_data.clock import Clock, utc_text
 from strategy.decision import JobRun, ModelEvent
@@ -247,7 +247,7 @@ class AutoTrainer:
             run = self._look(self._checks[name], now) if name in self._checks else self._train(self._jobs[name])
         except FitCancelled as error:
             run = JobRun(name, trigger, now, "cancelled", str(error), self._due[name])
-        except InsufficientHistory as error:
+        except (InsufficientHistory, TooNew) as error:
             run = JobRun(name, trigger, now, SKIPPED, str(error), self._due[name])
         except ScalperError as error:
             every = min(every, AGAIN) if isinstance(error, RetryError) else every

@@ -42,6 +42,7 @@ from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
 from utils.deciding import decision_bars, strategy_of
 from utils.drift_check import DriftCheck
+from utils.failing_check import FailingCheck
 from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
@@ -224,10 +225,15 @@ class _Daemon:
             expected_win_rate=self._expected_win_rate,
             serving=lambda: {slot: model.info.version for slot, model in self.models.snapshot().items()},
         )
-        drift = DriftCheck(workshop, self.models, self.state, {job.slot: job.name for job in jobs})
-        probation = ProbationCheck(workshop, record=lambda: complete_history(self.journal, self.registry.state()))
+        by_slot = {job.slot: job.name for job in jobs}
+        drift = DriftCheck(workshop, self.models, self.state, by_slot)
+        probation = ProbationCheck(workshop, record=self._record_changes)
+        failing = (FailingCheck(workshop, self.state, by_slot, record=self._record_changes),) if self.settings.life.failing_alpha else ()
         watchdogs = Watchdogs(self.journal, self.state, self.registry.state, jobs, self.settings)
-        return (performance, drift, probation, watchdogs)
+        return (performance, drift, probation, *failing, watchdogs)
+
+    def _record_changes(self) -> None:
+        complete_history(self.journal, self.registry.state())
 
     def _retrain_outdated(self) -> None:
         """Libraries change between two starts alone; a version that they no longer open is made anew first."""

@@ -83,3 +83,8 @@ class CoolDown:
     def start(self, now: datetime) -> None:
         """Begins a pause."""
         self._state.set(self._key, (now + self._length).isoformat())
+
+
+def retrain_pause(state: Memory, slot: str, hours: float) -> CoolDown:
+    """The pause of a slot that was trained anew because the market or its results had changed; one for all checks."""
+    return CoolDown(state, f"trainer.drift_until.{slot}", timedelta(hours=hours))

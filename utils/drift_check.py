@@ -20,7 +20,7 @@ from strategy.learning.drift import SURROUNDINGS, Hits, Population, Table, hits_
 from strategy.learning.jobs import Workshop
 from strategy.learning.live_results import Sided, bars_needed, nothing_until, sided_after
 from strategy.predictor import FeatureSchema, Predictor, select
-from utils.checks import SKIPPED, CheckResult, CoolDown, Memory
+from utils.checks import SKIPPED, CheckResult, CoolDown, Memory, retrain_pause
 
 DRIFT = "drift"
 REFERENCE_BARS = 30_000
@@ -75,7 +75,7 @@ class DriftCheck:
         return CheckResult(SKIPPED, "; ".join(words) or "no model serves")
 
     def _pause(self, slot: str) -> CoolDown:
-        return CoolDown(self._state, f"trainer.drift_until.{slot}", timedelta(hours=self._settings.drift_cooldown_hours))
+        return retrain_pause(self._state, slot, self._settings.drift_cooldown_hours)
 
     def _look(self, slot: str, model: Predictor, now: datetime) -> Finding:
         try:
@@ -153,7 +153,7 @@ class _Rows:
 
     def hits(self, model: Predictor, manifest: Manifest, since: int, now: datetime) -> Hits | None:
         """The version's hit rate over all rows that did not teach it."""
-        how = self._labelling(model.info.rows)
+        how = self._workshop.labelling(model.info.rows)
         begin = train_end_of(manifest)
         parts = [self._sided_of(model, symbol, how, begin, now) for symbol in model.info.symbols]
         time, result = (np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "result"))
@@ -180,7 +180,3 @@ class _Rows:
         around = zip(SURROUNDINGS, surroundings(bars, self._workshop.costs(bars).spread), strict=True)
         window = select("drift", compute(bars, schema_around(bars.capabilities, schema)), FeatureSchema(names))
         return {"features": (names, window.values), **{name: ((name,), table) for name, table in around}}
-
-    def _labelling(self, window: int) -> Labelling:
-        settings = self._settings
-        return Labelling(self._workshop.policy, settings.data.max_bar_age_bars, settings.filters.blocked_hours, window)

@@ -19,7 +19,7 @@ from strategy.decision import Decision
 from strategy.learning.artifact import VerifiedArtifact
 from strategy.learning.bundles import load_bundle
 from strategy.predictor import Predictor
-from strategy.scalping_strategy import NOT_SERVING
+from strategy.scalping_strategy import NOT_SERVING, STOPPED
 from utils.deciding import strategy_of
 from utils.market_view import MarketView
 from utils.recorded_past import RecordedPast
@@ -115,7 +115,7 @@ def replay(
             tally.add(Difference(decision.symbol, decision.bar_time, "bars", None, window), whole=True)
             continue
         predictors = shelf.all_of(slots)
-        models.replace(predictors)
+        models.replace(predictors, _stopped(decision))
         again = strategy.decide(window, past.known(decision), past.decided_at(decision))
         whole = predictors.keys() == slots.keys()
         tally.add(_compared(decision, again, whole=whole, timed=timed), whole=whole)
@@ -143,7 +143,12 @@ def served(decisions: Sequence[Decision]) -> list[Slots]:
 
 def _asked(decision: Decision) -> list[str]:
     """The absent slots that had a version, which said nothing."""
-    return [slot for slot, why in decision.absent.items() if why != NOT_SERVING]
+    return [slot for slot, why in decision.absent.items() if why != NOT_SERVING and not why.startswith(STOPPED)]
+
+
+def _stopped(decision: Decision) -> dict[str, str]:
+    """The slots whose version was stopped then, and why: a fact of that hour, like the versions."""
+    return {slot: why.removeprefix(STOPPED) for slot, why in decision.absent.items() if why.startswith(STOPPED)}
 
 
 def _nearest(decisions: Iterable[Decision]) -> list[Slots]:

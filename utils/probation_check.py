@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from config.errors import SlotError
@@ -12,30 +11,14 @@ from strategy.learning import lifecycle
 from strategy.learning.active import SlotState, Trial
 from strategy.learning.bundles import info_of, recipe_of
 from strategy.learning.jobs import Workshop
-from strategy.learning.lifecycle import LifeRules, Move
+from strategy.learning.lifecycle import LifeRules
 from strategy.learning.probation import OPEN, OVER, PROVEN, WORSE, Finding, judged
 from strategy.learning.trials import Trials, Versus
 from strategy.scalping_strategy import expired
 from utils.checks import SKIPPED, CheckResult
+from utils.slot_steps import Rule, Step, made
 
 PROBATION = "probation"
-
-Rule = Callable[[SlotState], Move | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was found of one slot.
-
-    Attributes:
-        event: the change that was made; `skipped` where there was none.
-        switched: whether the slot serves another version now.
-    """
-
-    slot: str
-    event: str
-    text: str
-    switched: bool = False
 
 
 def life_rules(settings: LifeSettings) -> LifeRules:
@@ -108,7 +91,7 @@ class ProbationCheck:
     def _shadow(self, slot: str, held: SlotState, trial: Trial, now: datetime) -> Step:
         try:
             bars = self._shadow_bars(slot, held, trial.version)
-            finding = self._finding(Versus(slot, trial.version, held.active, _epoch(trial.since)), bars, now)
+            finding = self._finding(Versus(slot, trial.version, held.voting, _epoch(trial.since)), bars, now)
         except SlotError as error:
             return self._dismiss_shadow(slot, held, f"cannot be judged: {error}")
         text = f"version {trial.version}: {finding}"
@@ -142,9 +125,9 @@ class ProbationCheck:
     def _shadow_bars(self, slot: str, held: SlotState, version: int) -> int:
         """SHADOW_BARS; a changed recipe needs as many as the gate's comparison would have."""
         least = self._settings.shadow_bars
-        if held.active is None:
+        if held.voting is None:
             return max(least, 1)
-        recipes = {recipe_of(self._registry.open(slot, number).manifest) for number in (version, held.active)}
+        recipes = {recipe_of(self._registry.open(slot, number).manifest) for number in (version, held.voting)}
         block_bars = 2 * (self._workshop.policy.horizon + 1)
         return max(least, self._workshop.settings.gate.min_compare_blocks * block_bars if len(recipes) > 1 else 1)
 
@@ -153,13 +136,7 @@ class ProbationCheck:
         return bool(hours) and expired(info_of(self._registry.open(slot, version).manifest), hours, now)
 
     def _move(self, slot: str, rule: Rule, text: str) -> Step:
-        before = self._registry.state().slot(slot).active
-        if not self._registry.move(slot, rule):
-            return Step(slot, SKIPPED, f"changed by somebody else meanwhile ({text})" if text else "changed meanwhile")
-        held = self._registry.state().slot(slot)
-        change = held.history[-1]
-        what = change.event.replace(" ", "_")
-        return Step(slot, what, f"version {change.after} {change.event}: {change.reason}", held.active != before)
+        return made(self._registry, slot, rule, text)
 
 
 def _epoch(text: str) -> int:

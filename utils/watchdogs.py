@@ -10,15 +10,13 @@ from typing import Any, Protocol
 from config.settings import Settings
 from market_data.bars import Timeframe
 from market_data.clock import from_epoch, utc_text
-from strategy.learning.active import ActiveState, SlotState
+from strategy.learning.active import ActiveState
 from strategy.learning.jobs import JobSpec
 from utils.checks import SKIPPED, CheckResult, Memory
 
 WATCHDOGS = "watchdogs"
 ALARM = "alarm"
 """The outcome of a check that found something that nobody but a person can put right; it is logged as a warning."""
-
-_TOOK_OVER = ("promoted", "rolled back", "recovered")
 
 
 class Decisions(Protocol):
@@ -111,7 +109,7 @@ class Watchdogs:
     def _unheard(self, job: JobSpec) -> _Alarm | None:
         """A version was put into service, and no decision names it."""
         slot = self._active().slot(job.slot)
-        since = _in_service_since(slot)
+        since = slot.voting_since
         if since is None:
             return None
         rows = [[row for row in self._decided(symbol, self._bars) if row["bar_time"] >= since] for symbol in job.symbols]
@@ -127,12 +125,6 @@ class Watchdogs:
 
 def _said_key(alarm: _Alarm) -> str:
     return f"watchdog.{alarm.kind}.{alarm.slot}"
-
-
-def _in_service_since(slot: SlotState) -> str | None:
-    """UTC text of when the active version took over; None where there is none, or its history is forgotten."""
-    changes = (c for c in reversed(slot.history) if c.event in _TOOK_OVER and c.after == slot.active)
-    return next((c.at for c in changes), None) if slot.active is not None else None
 
 
 def _names(row: Mapping[str, Any], slot: str, version: int | None) -> bool:

@@ -14,11 +14,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from config.errors import FileUnavailable
 from market_data.files import Wait, move_into_place, read_file, replace_file, write_temporary
 
-Event = Literal["published", "promoted", "rolled back", "pinned", "unpinned", "recovered", "waiting", "shadow", "settled", "dismissed"]
+Event = Literal[
+    "published", "promoted", "rolled back", "pinned", "unpinned", "recovered", "waiting", "shadow", "settled", "dismissed", "stopped"
+]
 Number = Annotated[int, Field(ge=1)]
 Fault = Callable[[str], None]
 
 _HISTORY = 100
+_TOOK_OVER = ("promoted", "rolled back", "recovered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,18 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the active version does not vote.
+
+    Attributes:
+        at: UTC text.
+    """
+
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SlotState:
     """What serves in one slot.
 
@@ -63,6 +78,8 @@ class SlotState:
         shadow: a candidate that shows itself before it serves.
         waiting: the newest candidate that passed the gate while the slot could not take it.
         cooldown_until: UTC text; no promotion by itself before.
+        stopped: the active version no longer pays and does not vote; any change of it ends that.
+        learn_from: UTC text of when the market changed, as far as can be told; older rows teach and judge nothing.
     """
 
     active: Number | None
@@ -74,6 +91,22 @@ class SlotState:
     shadow: Trial | None = None
     waiting: Number | None = None
     cooldown_until: str | None = None
+    stopped: Stop | None = None
+    learn_from: str | None = None
+
+    @property
+    def voting(self) -> int | None:
+        """The active version, unless it is stopped."""
+        return self.active if self.stopped is None else None
+
+    @property
+    def voting_since(self) -> str | None:
+        """UTC text of when the version that votes took over; None where none does, or its history is forgotten."""
+        if self.voting is None:
+            return None
+        took_over = [c for c in self.history if c.event in _TOOK_OVER and c.after == self.voting]
+        known = [c for c in took_over if c.event != "recovered"] or took_over
+        return known[-1].at if known else None
 
     @property
     def needed(self) -> frozenset[int]:

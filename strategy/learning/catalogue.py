@@ -15,7 +15,11 @@ LEGACY = "legacy, never loaded"
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """One line of `models list`; for a file without a manifest, `slot` is its name and `version` is None."""
+    """One line of `models list`; for a file without a manifest, `slot` is its name and `version` is None.
+
+    Attributes:
+        marks: what the version is to its slot, in words: these three, and `stopped`, `probation`, `shadow`, `waiting`.
+    """
 
     slot: str
     version: int | None
@@ -25,6 +29,7 @@ class VersionInfo:
     pinned: bool
     metrics: Mapping[str, Any]
     problem: str | None
+    marks: tuple[str, ...] = ()
 
 
 def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
@@ -39,8 +44,11 @@ def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[Verifie
 
 
 def candidates(slot: SlotState, on_disk: tuple[int, ...]) -> tuple[int, ...]:
-    """Versions that may serve, best first. A version that never served, or a newer one that was relieved, is none."""
-    if slot.active is None:
+    """Versions that may serve, best first; none while the slot is stopped.
+
+    A version that never served, or a newer one that was relieved, may not.
+    """
+    if slot.active is None or slot.stopped is not None:
         return ()
     return (slot.active, *(n for n in reversed(on_disk) if n < slot.active and n in slot.served))
 
@@ -56,10 +64,25 @@ def describe(store: ArtifactStore, state: ActiveState, name: str, version: int) 
     """The line of one version; its files are checked."""
     slot, found = state.slot(name), store.examine(name, version)
     active = version == slot.active
-    marks = active, version == slot.previous, active and slot.pinned
+    place, marks = (active, version == slot.previous, active and slot.pinned), marks_of(slot, version)
     if isinstance(found, Refusal):
-        return VersionInfo(name, version, None, *marks, {}, str(found))
-    return VersionInfo(name, version, found.manifest.created, *marks, found.manifest.metrics, None)
+        return VersionInfo(name, version, None, *place, {}, str(found), marks)
+    return VersionInfo(name, version, found.manifest.created, *place, found.manifest.metrics, None, marks)
+
+
+def marks_of(slot: SlotState, version: int) -> tuple[str, ...]:
+    """What a version is to its slot, in words."""
+    active = version == slot.active
+    marks = {
+        "active": active,
+        "stopped": active and slot.stopped is not None,
+        "probation": active and slot.probation is not None,
+        "previous": version == slot.previous,
+        "shadow": slot.shadow is not None and version == slot.shadow.version,
+        "waiting": version == slot.waiting,
+        "pinned": active and slot.pinned,
+    }
+    return tuple(name for name, holds in marks.items() if holds)
 
 
 def describe_legacy(store: ArtifactStore) -> tuple[VersionInfo, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from config.errors import FitCancelled, SlotError
+from config.errors import FitCancelled, SlotError, TooNew
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Bars, Capabilities, Timeframe
@@ -38,10 +39,12 @@ from strategy.learning.forecasting import forecasts_on, project
 from strategy.learning.gate import GateReport, judge, passing_symbols, unproven, with_causality, with_latency, worth_testing
 from strategy.learning.labels import Costs
 from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, examine
-from strategy.learning.recipes import Candidate, Recipe, develop
+from strategy.learning.recipes import MIN_TRAIN_ROWS, Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow
 
+SIDED_SHARE = 0.2
+"""Of the final rows: what a model usually takes a side on, by which the least rows of a job are reckoned."""
 GOLDEN_ROWS = 16
 LATENCY_TRIES = 25
 LIBRARIES = ("numpy", "scikit-learn", "xgboost", "torch", "TA-Lib", "onnxruntime")
@@ -136,11 +139,12 @@ class Workshop:
         Raises:
             FitCancelled: `cancel` was set.
             InsufficientHistory: too few bars.
+            TooNew: too few rows since the market changed, where the slot's last version has failed.
             ScalperError: anything else that went wrong; what serves is unchanged.
         """
         recipe = recipe_for(spec, self.settings)
         histories = self._histories(spec, recipe)
-        full = self.labelled(histories, recipe.window, self._most_rows(spec))
+        full = self._of_this_market(spec, self.labelled(histories, recipe.window, self._most_rows(spec)))
         data = project(full, self._schema(spec))
         candidate = develop(
             recipe,
@@ -180,6 +184,25 @@ class Workshop:
     def _most_rows(self, spec: JobSpec) -> int:
         return self.settings.lstm.lstm_train_rows if spec.kind == "lstm" else self.settings.training.tree_train_rows
 
+    def _of_this_market(self, spec: JobSpec, rows: Dataset) -> Dataset:
+        """The rows since the market changed, where a version of the slot failed over that."""
+        changed = self.registry.state().slot(spec.slot).learn_from
+        if changed is None:
+            return rows
+        fresh = rows.take(rows.time >= datetime.fromisoformat(changed).timestamp())
+        least = min(self._least_rows, self._most_rows(spec))
+        if len(fresh) < min(least, len(rows)):
+            raise TooNew(spec.slot, len(fresh), least, changed)
+        return fresh
+
+    @property
+    def _least_rows(self) -> int:
+        """Rows whose newest share is a final window with the least number of sides, and whose others are enough to teach."""
+        final = self.settings.training.final_fraction
+        judging = self.settings.gate.min_directional_rows / SIDED_SHARE / final
+        purged = 4 * (self.policy.horizon + 1)
+        return math.ceil(max(judging, (MIN_TRAIN_ROWS + purged) / (1.0 - final)))
+
     def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
         each = self._most_rows(spec) // len(spec.symbols) + self.spare_bars(recipe.window)
         return {symbol: self.history(symbol, each) for symbol in spec.symbols}
@@ -200,10 +223,13 @@ class Workshop:
             InsufficientHistory: a symbol gives no row.
         """
         costs = {symbol: self.costs(bars) for symbol, bars in histories.items()}
+        return build(histories, costs, self._full_schema(tuple(histories)), self.labelling(window), most)
+
+    def labelling(self, window: int) -> Labelling:
+        """How rows become labels for a model that reads so many of them."""
         filters, data = self.settings.filters, self.settings.data
         sessions = parse_sessions(filters.trading_sessions)
-        how = Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, window, sessions)
-        return build(histories, costs, self._full_schema(tuple(histories)), how, most)
+        return Labelling(self.policy, data.max_bar_age_bars, filters.blocked_hours, window, sessions)
 
     def _examined(self, histories: Mapping[str, Bars]) -> tuple[Examination, ...]:
         """A sample of the look-ahead analysis, on the very bars that taught and judged."""

@@ -2,7 +2,7 @@
 
     candidate -> waiting -> shadow -> active on probation -> settled
                                |              |
-                           dismissed      rolled back, cool-down
+                           dismissed      rolled back, cool-down; later on stopped
 
 Each rule answers with a `Move`, or with None where it does not apply any more: the registry asks it
 again under its lock, so what another process did meanwhile is never undone by an older look.
@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from config.errors import ArtifactError
 from market_data.clock import utc_text
-from strategy.learning.active import Event, SlotState, Trial
+from strategy.learning.active import Event, SlotState, Stop, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,19 @@ class Move:
     def activates(self) -> bool:
         """Whether `version` serves from now on."""
         return self.event in ("promoted", "rolled back")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The finding that a version no longer pays.
+
+    Attributes:
+        since: UTC text, when that began as far as can be told.
+        reason: the figures.
+    """
+
+    since: str
+    reason: str
 
 
 def admitted(slot: SlotState, version: int, rules: LifeRules, now: datetime, *, unproven: bool = False) -> Move:
@@ -89,15 +103,43 @@ def promoted(slot: SlotState, version: int, reason: str = "") -> Move:
 
 
 def cleared(slot: SlotState) -> SlotState:
-    """The slot without trials, waiting candidate or cool-down."""
-    return replace(slot, probation=None, shadow=None, waiting=None, cooldown_until=None)
+    """The slot without trials, waiting candidate, cool-down or stop."""
+    return replace(slot, probation=None, shadow=None, waiting=None, cooldown_until=None, stopped=None)
 
 
-def on_probation(slot: SlotState, rules: LifeRules, now: datetime) -> SlotState:
-    """The slot whose new active version has its predecessor beside it; as it was where there is none."""
-    if not rules.probation or slot.previous is None:
+def ordered(slot: SlotState) -> SlotState:
+    """The slot once somebody has chosen a version by hand: nothing that a check has set stands."""
+    return replace(cleared(slot), learn_from=None)
+
+
+def on_probation(slot: SlotState, before: SlotState, rules: LifeRules, now: datetime) -> SlotState:
+    """The slot whose new active version has its predecessor beside it; as it was where there is none.
+
+    A version that was stopped judges nobody: whoever is worse than it would bring it back.
+    """
+    if not rules.probation or slot.previous is None or before.stopped is not None:
         return slot
     return replace(slot, probation=Trial(slot.previous, utc_text(now)))
+
+
+def rollback_target(name: str, slot: SlotState) -> int:
+    """The version that a rollback means; the active one where it is the outcome of a rollback already.
+
+    Raises:
+        ArtifactError: there is no previous version.
+    """
+    if slot.active is not None and slot.rolled_back:
+        return slot.active
+    if slot.previous is None:
+        raise ArtifactError(f"slot {name} has no previous version; choose one of `models list` with `models promote {name} VERSION`")
+    return slot.previous
+
+
+def predecessor(slot: SlotState) -> int | None:
+    """The version that may take over from one that fails; None where that one was itself put in the place of another."""
+    if slot.probation is not None:
+        return slot.probation.version
+    return None if slot.rolled_back else slot.previous
 
 
 def settled(slot: SlotState, look: SlotState, reason: str) -> Move | None:
@@ -114,8 +156,27 @@ def reverted(slot: SlotState, look: SlotState, rules: LifeRules, now: datetime, 
     """
     if slot.probation is None or slot.pinned or not _same_trial(slot, look):
         return None
-    after = replace(cleared(slot), cooldown_until=utc_text(now + rules.cooldown))
-    return Move("rolled back", slot.probation.version, after, f"automatic: {reason}")
+    return _put_back(slot, slot.probation.version, rules, now, reason)
+
+
+def relieved(slot: SlotState, look: SlotState, former: int, failure: Failure, rules: LifeRules, now: datetime) -> Move | None:
+    """The active version no longer pays and a former one does: that one serves again, and the slot cools down."""
+    if slot.pinned or not _same_trial(slot, look):
+        return None
+    move = _put_back(slot, former, rules, now, failure.reason)
+    return replace(move, after=replace(move.after, learn_from=failure.since))
+
+
+def stopped(slot: SlotState, look: SlotState, failure: Failure, now: datetime) -> Move | None:
+    """The active version no longer pays, and nothing takes its place: it stays active and does not vote.
+
+    Whatever was to follow it goes: it learned before the change, and was compared with the version that fails.
+    """
+    if slot.active is None or slot.pinned or slot.stopped is not None or not _same_trial(slot, look):
+        return None
+    stop = Stop(utc_text(now), failure.reason)
+    after = replace(cleared(slot), cooldown_until=slot.cooldown_until, stopped=stop, learn_from=failure.since)
+    return Move("stopped", slot.active, after, failure.reason)
 
 
 def confirmed(slot: SlotState, look: SlotState, reason: str) -> Move | None:
@@ -147,5 +208,10 @@ def forgotten(slot: SlotState, look: SlotState, reason: str) -> Move | None:
     return Move("dismissed", slot.waiting, replace(slot, waiting=None), reason)
 
 
+def _put_back(slot: SlotState, former: int, rules: LifeRules, now: datetime, reason: str) -> Move:
+    after = replace(cleared(slot), cooldown_until=utc_text(now + rules.cooldown))
+    return Move("rolled back", former, after, f"automatic: {reason}")
+
+
 def _same_trial(slot: SlotState, look: SlotState) -> bool:
-    return (slot.active, slot.probation, slot.shadow) == (look.active, look.probation, look.shadow)
+    return (slot.active, slot.probation, slot.shadow, slot.stopped) == (look.active, look.probation, look.shadow, look.stopped)

@@ -88,9 +88,9 @@ def net_r(data: Dataset, forecasts: Forecasts, threshold: float) -> FloatArray:
     return np.where(forecasts.expected_r >= threshold, side_result(data, forecasts.side), np.nan)
 
 
-def block_seconds(horizon_bars: int, bar_seconds: int) -> int:
-    """Length of a block."""
-    return BLOCK_LABELS * (horizon_bars + 1) * bar_seconds
+def block_seconds(horizon_bars: int, bar_seconds: int, labels: int = BLOCK_LABELS) -> int:
+    """Length of a block of so many label lengths."""
+    return labels * (horizon_bars + 1) * bar_seconds
 
 
 def blocks_of_trial(

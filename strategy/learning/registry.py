@@ -181,7 +181,7 @@ class Registry:
         return manifest
 
     def promote(self, slot: str, version: int) -> ActiveState:
-        """Makes a version the active one, at once and for good: an order ends every trial. Nothing where it is already.
+        """Makes a version the active one, at once and for good: an order ends every trial. Nothing where it is and votes.
 
         Raises:
             ArtifactError: the version does not verify, or the slot is pinned.
@@ -344,36 +344,29 @@ class Registry:
     def _make(self, state: ActiveState, slot: str, move: Move) -> None:
         after = self._relieved(slot, move.after, move.version) if move.activates else move.after
         if move.event == "promoted":
-            after = lifecycle.on_probation(after, self.rules, self._clock.now())
+            after = lifecycle.on_probation(after, state.slot(slot), self.rules, self._clock.now())
         self._save(state, slot, move.event, after, move.version, move.reason)
 
     def _switch(self, slot: str, version: int | None, event: Event) -> ActiveState:
         with self._writing() as state:
             held = state.slot(slot)
-            target = self._target(slot, held, version)
-            if target == held.active:
+            target = version if version is not None else lifecycle.rollback_target(slot, held)
+            if target == held.active and (held.stopped is None or event == "rolled back"):
                 return state
             if held.pinned:
                 raise ArtifactError(f"slot {slot} is pinned to version {held.active}; `models unpin {slot}` first")
             self.open(slot, target)
-            after = lifecycle.cleared(self._relieved(slot, held, target))
+            after = lifecycle.ordered(self._relieved(slot, held, target))
             self._save(state, slot, event, replace(after, next_version=max(held.next_version, target + 1)), target)
             return self.state()
-
-    def _target(self, slot: str, held: SlotState, version: int | None) -> int:
-        if version is not None:
-            return version
-        if held.active is not None and held.rolled_back:
-            return held.active
-        if held.previous is None:
-            raise ArtifactError(f"slot {slot} has no previous version; choose one of `models list` with `models promote {slot} VERSION`")
-        return held.previous
 
     def _relieved(self, name: str, slot: SlotState, version: int) -> SlotState:
         """The slot with `version` active, and as previous the one that truly served until now.
 
         That is not the active one where its files were refused and an older version stood in.
         """
+        if version == slot.active:  # it was stopped, and votes again
+            return slot
         served = self.serving(name)
         return replace(slot, active=version, previous=slot.active if served in (None, version) else served)
 

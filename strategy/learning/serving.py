@@ -76,17 +76,18 @@ class ModelServer:
         older one that served before and loads stands in, or the slot stays empty.
         """
         with self._lock:
-            generation = self._registry.state().generation
+            state = self._registry.state()
             artifacts, refusals = self._registry.open_active()
             changes = self._refused(refusals)
             for slot, artifact in artifacts.items():
                 if slot not in held and self._version(slot) != artifact.manifest.version:
                     changes.append(self._swap(slot, artifact))
-            for slot in sorted(self._models.snapshot().keys() - artifacts.keys() - set(held)):
-                changes.append(Change(slot, self._version(slot), 0))
-                self._models.remove(slot)
+            for slot in sorted((self._models.snapshot().keys() | state.slots.keys()) - artifacts.keys() - set(held)):
+                stop = state.slot(slot).stopped
+                before = self._models.remove(slot, stop.reason if stop is not None else "")
+                changes += [Change(slot, before.info.version, 0)] if before is not None else []
             if not held:
-                self._generation = generation
+                self._generation = state.generation
             return tuple(changes)
 
     def _refused(self, refusals: tuple[Refusal, ...]) -> list[Change]:

@@ -1,11 +1,13 @@
-"""How soon a change of the market is noticed, and how often one is seen that never was.
+"""What becomes of a version when the market changes, and what befalls one on a market that does not.
 
-    python -m tests.campaigns.regimes --results FOLDER [--changes 50] [--whole 9] [--months 24]
+    python -m tests.campaigns.regimes --results FOLDER [--changes 50] [--lively 20] [--months 24]
     python -m tests.campaigns.regimes --results FOLDER --table docs/campaigns/regimes.md
 
-Each case is a market of its own with a real trainer on it: history, jobs, gate, registry, drift check
-and their schedule are the daemon's; only the trading loop is absent. Results are one JSON line a case;
-what is there already is not run again, so it can be stopped at any time.
+Each case is a market of its own with a real trainer on it: history, jobs, gate, registry, checks and
+their schedule are the daemon's; only the trading loop is absent. A seed with which no version serves
+when the change comes is no case: the next one is taken. Results are one JSON line a seed; what is there
+already is not run again, so it can be stopped at any time. Several processes may share the work and the
+file, each with `--share INDEX COUNT`.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,7 +35,6 @@ from market_data.bars import Bars, FloatArray
 from market_data.clock import ManualClock, SystemClock, from_epoch
 from strategy.active_models import ActiveModels
 from strategy.learning.bundles import load_bundle
-from strategy.learning.dataset import Labelling
 from strategy.learning.jobs import JobSpec, Workshop
 from strategy.learning.live_results import sided_after
 from strategy.learning.registry import Registry
@@ -42,18 +43,23 @@ from tests.fakes_learning import market
 from tests.fakes_recorder import ListRecorder
 from utils.auto_trainer import AutoTrainer
 from utils.drift_check import DRIFT, DriftCheck
+from utils.failing_check import FAILING, FailingCheck
+from utils.probation_check import ProbationCheck, life_rules
 from utils.shared_state import SharedState
 
 BACK = 16_000
 """Bars before the trainer starts."""
 CALM, NOTICED, WHOLE = 1_440, 2_000, 8_000
-"""Bars before the change, after it in which it must be noticed, and after it until a new model can be had."""
+"""Bars before the change, after it in which it must be noticed, and after it until the case ends."""
 MONTH = 21 * 1_440
 STEP = 30
 """Bars between two wakings of the trainer."""
 MINUTE = 60
 MOMENTUM_BARS, MOMENTUM, FLOW_BARS, FLOW, SURGE = 20, 0.3, 12, 0.8, 2.5
-CHANGES = ("sign", "volatility", "mechanism")
+CHANGES = ("sign", "mechanism", "gone")
+"""Changes that cost a model its edge."""
+LIVELY, STILL = "volatility", "none"
+"""A change that leaves a model its edge, and no change at all."""
 SLOT = "scalper"
 JOB = JobSpec(SLOT, "random_forest", ("EURUSD",))
 
@@ -86,8 +92,9 @@ def regimes(seed: int, kind: str) -> tuple[Regime, Regime]:
     after = {
         "none": before,
         "sign": replace(before, strength=-before.strength),
-        "volatility": replace(before, volatility=2.0),
         "mechanism": other,
+        "gone": replace(before, strength=0.0),
+        "volatility": replace(before, volatility=2.0),
     }
     return before, after[kind]
 
@@ -129,27 +136,30 @@ def _mean_before(values: FloatArray, bars: int) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What came of one market; bars count from the change, or from the start where there is none.
+    """What came of one market; bars count from the change, or from where it would have been.
 
     Attributes:
-        after: bars that were played after the change.
-        served: whether a version served when the change came.
-        alarms: bars at which drift asked for a retrain.
-        words: what each alarm said.
+        served: whether a version served when the change came; if not, nothing was played after it.
+        alarms, words: bars at which drift asked for a retrain, and what each said.
+        failed, failures: bars at which a version that no longer paid was taken out of service, and the words.
+        put_back: bars at which probation put a former version back.
         replaced: bars until a version whose whole final window lies after the change took over; None: never.
-        former_r, newest_r: net R a side, over the newest NOTICED bars, of the version that served at the change and of the last.
+        former_r: net R a side, over all bars after the change, of the version that served then.
+        newest_r: net R a side over the newest NOTICED bars of the version that votes at the end; None: none does.
     """
 
     kind: str
     seed: int
-    after: int
     served: bool
-    alarms: tuple[int, ...]
-    words: tuple[str, ...]
-    replaced: int | None
-    former_r: float | None
-    newest_r: float | None
-    promotions: int
+    alarms: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+    failed: tuple[int, ...] = ()
+    failures: tuple[str, ...] = ()
+    put_back: tuple[int, ...] = ()
+    replaced: int | None = None
+    former_r: float | None = None
+    newest_r: float | None = None
+    promotions: int = 0
 
 
 class Bench:
@@ -159,7 +169,8 @@ class Bench:
         self.bars, self.row = bars, BACK
         self.clock = ManualClock(self._instant())
         self.state = SharedState(folder / "state.db", self.clock)
-        registry = Registry(folder / "models", origin="synthetic", key=b"k" * 32, keep_versions=50, clock=self.clock)
+        rules = life_rules(SETTINGS.life)
+        registry = Registry(folder / "models", origin="synthetic", key=b"k" * 32, keep_versions=50, clock=self.clock, rules=rules)
         self.models, self.recorder = ActiveModels(), ListRecorder(self.clock)
         server = ModelServer(registry, self.models)
         self.workshop = Workshop(
@@ -172,7 +183,10 @@ class Bench:
             now=self.clock.now,
             publishing=server.publishing,
         )
-        drift = DriftCheck(self.workshop, self.models, self.state, {SLOT: JOB.name})
+        jobs = {SLOT: JOB.name}
+        drift = DriftCheck(self.workshop, self.models, self.state, jobs)
+        probation = ProbationCheck(self.workshop, record=lambda: None)
+        failing = FailingCheck(self.workshop, self.state, jobs, record=lambda: None)
         self.trainer = AutoTrainer(
             workshop=self.workshop,
             jobs=(JOB,),
@@ -182,7 +196,7 @@ class Bench:
             clock=self.clock,
             wall=SystemClock(),
             training=SETTINGS.training,
-            checks=(drift,),
+            checks=(drift, probation, failing),
             lockstep=True,
         )
 
@@ -207,17 +221,32 @@ class Bench:
         model = self.models.snapshot().get(SLOT)
         return model.info.version if model is not None else 0
 
-    def earned(self, version: int) -> float | None:
-        """Net R a side of a version over the newest bars; None where it takes no side."""
+    def earned(self, version: int, newest: int) -> float | None:
+        """Net R a side of a version over so many of the newest bars; None where it takes no side."""
         if not version:
             return None
         model = load_bundle(self.workshop.registry.open(SLOT, version))
-        how = Labelling(self.workshop.policy, SETTINGS.data.max_bar_age_bars, SETTINGS.filters.blocked_hours, model.info.rows)
         shown = self.bars.slice(0, self.row + 1)
-        sided = sided_after(model, shown.tail(NOTICED + 300), self.workshop.costs, how, int(shown.time[-NOTICED]))
+        how = self.workshop.labelling(model.info.rows)
+        sided = sided_after(model, shown.tail(newest + 300), self.workshop.costs, how, int(shown.time[-newest]))
         return round(float(sided.result.mean()), 4) if len(sided.result) else None
 
-    def row_of(self, instant: Any) -> int:
+    def told(self, outcome: str, since: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Bars since a row at which a job or check came to an outcome, and its words."""
+        found = [(self.row_of(run.started) - since, run.reason) for run in self.recorder.runs if run.outcome == outcome]
+        later = [one for one in found if one[0] > 0]
+        return tuple(row for row, _ in later), tuple(reason for _, reason in later)
+
+    def learned_since(self, row: int) -> int | None:
+        """Bars from a row until a version took over that was judged by nothing before it."""
+        for change in self.workshop.registry.state().slot(SLOT).history:
+            if change.event == "promoted" and change.after is not None:
+                taught = datetime.fromisoformat(self.workshop.registry.open(SLOT, change.after).manifest.last_bar)
+                if taught.timestamp() >= self.bars.time[row]:
+                    return self.row_of(datetime.fromisoformat(change.at)) - row
+        return None
+
+    def row_of(self, instant: datetime) -> int:
         """The bar at which something happened."""
         return int(np.searchsorted(self.bars.time, instant.timestamp())) - 1
 
@@ -230,33 +259,28 @@ def native_models() -> AbstractContextManager[object]:
     return patch("strategy.learning.jobs.compile_onnx", lambda *arguments, **options: None)
 
 
-def run_case(kind: str, seed: int, after: int) -> Case:
-    """Plays one market."""
+def run_case(kind: str, seed: int, after: int | None = None) -> Case:
+    """Plays one market; for how long after the change hangs on its kind, unless it is said."""
     begin = BACK + CALM
-    end = begin + after
+    end = begin + (after or (MONTH if kind == STILL else WHOLE))
     bars = regime_market(seed, kind, begin, end + 1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, native_models(), Bench(bars, Path(folder)) as bench:
         bench.play(begin)
         former = bench.version()
+        if not former:
+            return Case(kind, seed, served=False)
         bench.play(end)
-        runs = bench.recorder.runs
-        alarms = [(bench.row_of(run.started) - begin, run.reason) for run in runs if run.job == DRIFT and run.outcome == DRIFT]
-        later = [(row, reason) for row, reason in alarms if row > 0]
-        promoted = [bench.row_of(run.started) - begin for run in runs if run.outcome == "promoted"]
-        final_rows = int(SETTINGS.training.tree_train_rows * SETTINGS.training.final_fraction)
-        told = alarms if kind == "none" else later
-        fresh = [row for row in promoted if row > final_rows and later and row > later[0][0]]
         return Case(
             kind,
             seed,
-            after,
-            former > 0,
-            tuple(row for row, _ in told),
-            tuple(reason for _, reason in told),
-            fresh[0] if fresh else None,
-            bench.earned(former),
-            bench.earned(bench.version()),
-            len(promoted),
+            True,
+            *bench.told(DRIFT, begin),
+            *bench.told(FAILING, begin),
+            bench.told("rolled_back", begin)[0],
+            bench.learned_since(begin),
+            bench.earned(former, end - begin),
+            bench.earned(bench.version(), NOTICED),
+            len(bench.told("promoted", begin)[0]),
         )
 
 
@@ -272,28 +296,39 @@ def lines(results: Path) -> Iterator[Mapping[str, Any]]:
             continue
 
 
-def wanted(changes: int, whole: int, months: int) -> Iterator[tuple[str, int, int]]:
-    """Kind, seed and bars after the change, in an order in which everything gets on."""
-    for seed in range(max(changes, whole, months)):
-        if seed < changes:
-            yield CHANGES[seed % len(CHANGES)], seed, NOTICED
-        if seed % 4 == 3 and seed // 4 < months:
-            yield "none", seed // 4, MONTH
-        if seed % 5 == 4 and seed // 5 < whole:
-            yield CHANGES[seed // 5 % len(CHANGES)], seed // 5, WHOLE
-    yield from (("none", seed, MONTH) for seed in range(months))
-    yield from ((CHANGES[seed % len(CHANGES)], seed, WHOLE) for seed in range(whole))
+Seeded = tuple[str, int]
 
 
-def play(results: Path, changes: int, whole: int, months: int) -> None:
-    """Runs the cases that no line names yet."""
-    done = {(line["kind"], line["seed"], line["after"]) for line in lines(results)}
-    for case in wanted(changes, whole, months):
-        if case not in done:
-            done.add(case)
-            found = json.dumps(asdict(run_case(*case)), sort_keys=True)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(found + "\n")
+def kind_of(group: str, seed: int) -> str:
+    """The kind of a group's market."""
+    return CHANGES[seed % len(CHANGES)] if group == "changes" else group
+
+
+def next_case(cases: Sequence[Mapping[str, Any]], wanted: Mapping[str, int], seeds: Sequence[int]) -> Seeded | None:
+    """A market of the group that lacks most; None when every group has its number of cases.
+
+    Args:
+        cases: played so far.
+        wanted: group -> how many cases.
+        seeds: to choose from, in order.
+    """
+    done = {(case["kind"], case["seed"]) for case in cases}
+    have = {
+        group: sum(case["served"] and case["kind"] in (CHANGES if group == "changes" else (group,)) for case in cases) for group in wanted
+    }
+    short = [group for group, count in wanted.items() if have[group] < count]
+    if not short:
+        return None
+    group = min(short, key=lambda name: have[name] / wanted[name])
+    return next(case for case in ((kind_of(group, seed), seed) for seed in seeds) if case not in done)
+
+
+def play(results: Path, wanted: Mapping[str, int], seeds: Sequence[int]) -> None:
+    """Runs cases until every group has its number."""
+    while (case := next_case(list(lines(results)), wanted, seeds)) is not None:
+        found = json.dumps(asdict(run_case(*case)), sort_keys=True)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(found + "\n")
 
 
 def share(hits: int, tries: int) -> str:
@@ -308,8 +343,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--changes", type=int, default=50)
-    parser.add_argument("--whole", type=int, default=9)
+    parser.add_argument("--lively", type=int, default=20)
     parser.add_argument("--months", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--share", type=int, nargs=2, default=(0, 1), metavar=("INDEX", "COUNT"), help="every COUNTth seed alone")
     parser.add_argument("--table", type=Path, default=None, help="write this file and run nothing")
     options = parser.parse_args(arguments)
     results = options.results / "regimes.jsonl"
@@ -320,7 +357,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     logger.remove()
     options.results.mkdir(parents=True, exist_ok=True)
-    play(results, options.changes, options.whole, options.months)
+    wanted = {"changes": options.changes, LIVELY: options.lively, STILL: options.months}
+    play(results, wanted, range(options.first + options.share[0], options.first + 1_000, options.share[1]))
     return 0
 
 

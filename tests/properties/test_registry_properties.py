@@ -17,7 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from config.errors import ArtifactError
 from market_data.clock import utc_text
+from strategy.learning import lifecycle
 from strategy.learning.active import ActiveState
+from strategy.learning.lifecycle import Failure
 from strategy.learning.promotions import reign_at, reigns
 from tests.fakes_registry import FILES, NOW, accept, draft, make_registry
 
@@ -235,9 +237,37 @@ class RegistryMachine(RuleBasedStateMachine):
         path.unlink() if content is None else path.write_bytes(content)
         self.start()
         after = self.registry.state()
-        assert {s: (v.active, v.previous, v.pinned) for s, v in after.slots.items()} == {
-            s: (v.active, v.previous, v.pinned) for s, v in before.slots.items()
+        assert {s: (v.active, v.previous, v.pinned, v.stopped, v.learn_from) for s, v in after.slots.items()} == {
+            s: (v.active, v.previous, v.pinned, v.stopped, v.learn_from) for s, v in before.slots.items()
         }
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.none() | st.integers(0, 4))
+    def stop(self, slot: str, steps: int | None) -> None:
+        """A check finds that the active version loses; it may die over it."""
+        look = self.registry.state().slot(slot)
+        self.killer.left = steps
+        with contextlib.suppress(Killed):
+            self.registry.move(slot, lambda held: lifecycle.stopped(held, look, Failure(utc_text(self.now), "it loses"), self.now))
+        if steps is not None:
+            self.start()
+        after = self.registry.state().slot(slot)
+        assert (after.active, after.previous, after.pinned) == (look.active, look.previous, look.pinned)
+        if steps is None:
+            assert (after.stopped is not None) == (look.stopped is not None or (look.active is not None and not look.pinned))
+
+    @rule(slot=st.sampled_from(SLOTS), steps=st.none() | st.integers(0, 4))
+    def resume(self, slot: str, steps: int | None) -> None:
+        before = self.registry.state().slot(slot)
+        if before.active is None:
+            return
+        self.killer.left = steps
+        with contextlib.suppress(Killed, ArtifactError):
+            self.registry.promote(slot, before.active)
+        if steps is not None:
+            self.start()
+        after = self.registry.state().slot(slot)
+        assert (after.active, after.previous) == (before.active, before.previous)
+        assert after.stopped in (before.stopped, None)
 
     @rule()
     def restart(self) -> None:
@@ -254,8 +284,8 @@ class RegistryMachine(RuleBasedStateMachine):
             assert (slot, version) not in self.damaged
             assert (slot, version) not in self.shadows
             assert artifact.files[".pkl"] == self.bodies[slot, version]
-            active = state.slot(slot).active
-            assert active is not None
+            active = state.slot(slot).voting
+            assert active is not None, "a stopped slot serves"
             assert version == active or (version < active and (slot, active) in self.damaged)
 
     @invariant()

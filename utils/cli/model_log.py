@@ -37,7 +37,7 @@ def log(
     """Changes of what serves, newest first, or what served at a time.
 
     `active` is the version that the registry named then, `decided with` the one that the newest
-    decision up to then used. They differ where the version was refused, or a replay held it back.
+    decision up to then used. They differ where the version was refused or stopped, or a replay held it back.
     """
     found, origin = existing_home(home)
     registry = registry_of(found, origin)

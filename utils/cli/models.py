@@ -99,6 +99,19 @@ def rollback(
 
 
 @app.command()
+def resume(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lets a stopped version vote again; what it makes from now on is watched anew."""
+    with opened(home) as (registry, held):
+        check_known(registry, slot, None)
+        before = registry.state()
+        active = before.slot(slot).active
+        if active is None:
+            raise typer.BadParameter(f"slot {slot} has no active version; choose one with `models promote {slot} VERSION`")
+        verified(registry, slot, active)
+        _switched(slot, before, registry.promote(slot, active), held, as_json)
+
+
+@app.command()
 def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Keeps the active version whatever is trained."""
     with opened(home) as (registry, _):
@@ -147,7 +160,7 @@ def _switched(slot: str, before: ActiveState, after: ActiveState, running: bool,
 def _answer(slot: str, before: ActiveState, after: ActiveState, text: str, as_json: bool) -> None:
     held, changed = after.slot(slot), after.generation != before.generation
     if as_json:
-        told = {"slot": slot, "active": held.active, "previous": held.previous, "pinned": held.pinned}
+        told = {"slot": slot, "active": held.active, "stopped": held.stopped is not None, "previous": held.previous, "pinned": held.pinned}
         say_json({**told, "generation": after.generation, "changed": changed})
     else:
         say(
@@ -158,9 +171,8 @@ def _answer(slot: str, before: ActiveState, after: ActiveState, text: str, as_js
 
 
 def _listed(info: VersionInfo) -> tuple[object, ...]:
-    marks = [name for name, holds in (("active", info.active), ("previous", info.previous), ("pinned", info.pinned)) if holds]
     figures = (fixed(info.metrics.get(name), 3) for name in ("accuracy", "expectancy_r", "expectancy_lower_r"))
-    return info.slot, info.version, " ".join(marks), minute(info.created), *figures, info.problem
+    return info.slot, info.version, " ".join(info.marks), minute(info.created), *figures, info.problem
 
 
 def _show(manifest: Manifest) -> None:

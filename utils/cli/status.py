@@ -35,7 +35,8 @@ def status(account: AccountOption = None, home: HomeOption = None, as_json: Json
     last, age = last_status(found)
     told: dict[str, Any] = {"home": str(found.path), "origin": origin, "running": running, "paused": _paused(found)}
     told |= {"heartbeat_age_seconds": age, "daemon": last, "kill_switch": _tripped(found)}
-    told["models"] = _active(registry_of(found, origin).state().slots)
+    slots = registry_of(found, origin).state().slots
+    told |= {"models": _voting(slots), "stopped": _stopped(slots)}
     told |= _journalled(found, account)
     say_json(told) if as_json else say_pairs(_lines(told))
 
@@ -76,8 +77,13 @@ def _tripped(home: Home) -> dict[str, str]:
     return {key.removeprefix(MARKS): mark["tripped"] for key, mark in marks.items() if mark["tripped"]}
 
 
-def _active(slots: Mapping[str, Any]) -> dict[str, int]:
-    return {name: slot.active for name, slot in sorted(slots.items()) if slot.active is not None}
+def _voting(slots: Mapping[str, Any]) -> dict[str, int]:
+    return {name: slot.voting for name, slot in sorted(slots.items()) if slot.voting is not None}
+
+
+def _stopped(slots: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Slot -> the version that no longer votes, since when and why."""
+    return {name: {"version": slot.active, **asdict(slot.stopped)} for name, slot in sorted(slots.items()) if slot.stopped is not None}
 
 
 def _journalled(home: Home, account: str | None) -> dict[str, Any]:
@@ -124,6 +130,8 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
             "memory": f"{last['memory_mb']} MB",
         }
     lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
+    if told["stopped"]:
+        lines["stopped"] = [f"{slot} since {minute(stop['at'])}: {stop['reason']}" for slot, stop in told["stopped"].items()]
     return lines | _journal_lines(told)
 
 

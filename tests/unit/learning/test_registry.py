@@ -13,7 +13,9 @@ import pytest
 
 from config.errors import ArtifactError, FileUnavailable
 from market_data.clock import ManualClock
+from strategy.learning import lifecycle
 from strategy.learning.artifact import FileEntry, Manifest
+from strategy.learning.lifecycle import Failure
 from strategy.learning.registry import Registry
 from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish
 
@@ -790,3 +792,56 @@ def test_a_file_that_cannot_be_moved_is_named_and_stays(tmp_path):
     with pytest.raises(FileUnavailable, match=r"scalper\.pkl"):
         registry.set_aside()
     assert (tmp_path / "scalper.pkl").read_bytes() == b"old"
+
+
+# A version that no longer votes.
+
+
+def stop(registry: Registry, slot: str = "scalper") -> None:
+    look = registry.state().slot(slot)
+    failure = Failure("2026-01-05T10:00:00.000Z", "it loses")
+    assert registry.move(slot, lambda held: lifecycle.stopped(held, look, failure, NOW))
+
+
+def test_a_stopped_version_stays_active_and_is_not_opened_nor_does_another_stand_in(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry), publish(registry, "xgboost")
+    stop(registry)
+    for reader in (registry, make_registry(tmp_path)):
+        assert (reader.state().slot("scalper").active, serving(reader), serving(reader, "xgboost")) == (2, None, 1)
+        assert reader.serving("scalper") is None
+        assert reader.open_active()[1] == ()
+    assert registry.prune(dry_run=True) == ()
+    assert [entry.event for entry in registry.promotions("scalper")] == ["promoted", "promoted", "stopped"]
+    assert [info.marks for info in registry.versions("scalper")] == [("previous",), ("active", "stopped")]
+
+
+@pytest.mark.parametrize(("order", "active", "previous"), [("resume", 2, 1), ("promote", 1, 2), ("rollback", 1, 2), ("publish", 3, 2)])
+def test_every_change_of_what_serves_ends_the_stop(tmp_path, order, active, previous):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    stop(registry)
+    acts = {"resume": lambda: registry.promote("scalper", 2), "promote": lambda: registry.promote("scalper", 1)}
+    {**acts, "rollback": lambda: registry.rollback("scalper"), "publish": lambda: publish(registry)}[order]()
+    slot = make_registry(tmp_path).state().slot("scalper")
+    assert (slot.active, slot.previous, slot.stopped, serving(registry)) == (active, previous, None, active)
+    assert (slot.learn_from is None) == (order != "publish")
+
+
+def test_a_rollback_that_was_made_already_does_not_resume_what_was_stopped_since(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    registry.rollback("scalper")
+    stop(registry)
+    before = registry.state()
+    assert registry.rollback("scalper") == before
+    assert serving(registry) is None
+
+
+def test_a_pin_of_a_stopped_version_holds_against_an_order(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry)
+    stop(registry)
+    registry.pin("scalper")
+    with pytest.raises(ArtifactError, match="models unpin scalper"):
+        registry.promote("scalper", 1)

@@ -124,3 +124,31 @@ def test_writers_do_not_lose_each_others_swaps():
         thread.join()
     assert models.snapshot() == {f"slot{i}": _Model(499) for i in range(4)}
     assert models.generation == 2000
+
+
+def test_a_stopped_slot_is_emptied_and_says_why_in_one_step():
+    models = ActiveModels({"scalper": _Model(1), "xgboost": _Model(1)})
+    assert models.remove("scalper", "it loses") == _Model(1)
+    served = models.current()
+    assert (served.generation, served.predictors, served.stopped) == (1, {"xgboost": _Model(1)}, {"scalper": "it loses"})
+    assert models.remove("scalper", "it loses") is None
+    assert models.current() is served
+    models.swap("scalper", _Model(2))
+    assert models.current().stopped == {}
+    assert served.stopped == {"scalper": "it loses"}
+
+
+def test_a_slot_that_never_served_may_be_stopped_and_a_removal_ends_that():
+    models = ActiveModels()
+    models.remove("scalper", "it lost")
+    assert models.current().stopped == {"scalper": "it lost"}
+    models.remove("scalper")
+    assert (models.current().stopped, models.generation) == ({}, 2)
+
+
+def test_a_whole_set_comes_with_what_is_stopped():
+    models = ActiveModels()
+    models.replace({"xgboost": _Model(1)}, {"scalper": "it loses"})
+    assert models.current().stopped == {"scalper": "it loses"}
+    models.replace({"xgboost": _Model(1)})
+    assert models.current().stopped == {}

@@ -246,3 +246,15 @@ def test_a_version_of_unknown_age_never_expires(bars):
 def test_a_decision_is_the_same_twice(bars):
     _, strategy = strategy_of(saying(), saying(SHORT, slot="xgboost"))
     assert decide(strategy, bars) == decide(strategy, replace(bars))
+
+
+def test_a_stopped_slot_is_absent_with_its_reason(bars):
+    models = ActiveModels({"xgboost": saying(slot="xgboost")})
+    models.remove("scalper", "version 3: -0.300 R a trade")
+    strategy = ScalpingStrategy(models, FilterSettings(), SCOPE, 2.0, lambda symbol: ("scalper", "xgboost", "lstm_EURUSD"))
+    decision = strategy.decide(bars, ALL, bars.opened_at(-1) + timedelta(minutes=1))
+    assert decision.absent == {"scalper": "stopped: version 3: -0.300 R a trade", "lstm_EURUSD": NOT_SERVING}
+    assert decision.versions == {"xgboost": 1}
+    models.remove("xgboost")
+    alone = strategy.decide(bars, ALL, bars.opened_at(-1) + timedelta(minutes=1))
+    assert (alone.side, alone.reason) == (None, "no model serves: scalper stopped")

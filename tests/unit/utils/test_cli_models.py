@@ -10,9 +10,13 @@ import pytest
 from config.home import hold_home, open_home, signing_key
 from market_data.clock import ManualClock, utc_text
 from strategy.decision import ModelEvent
+from strategy.learning import lifecycle
+from strategy.learning.active import Trial
+from strategy.learning.catalogue import marks_of
+from strategy.learning.lifecycle import Failure
 from tests.contracts.recorder_contract import START
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
-from tests.fakes_registry import FILES, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish
 from utils.journal_queries import JournalReader
 from utils.trade_journal import TradeJournal
 
@@ -307,3 +311,21 @@ def test_a_command_is_dated_by_the_simulated_market(models, lived):
         state.set("status", {"at": at(40)})
     models("promote", "scalper", "2")
     assert answer(models("log", "--limit", "1", "--json"))[0]["at"] == at(40)
+
+
+def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):
+    look = registry.state().slot("scalper")
+    registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+    assert "active stopped" in models("list").stdout
+    assert [row["marks"] for row in answer(models("list", "--json"))] == [["previous"], ["active", "stopped"], ["active"]]
+    assert "version 2 is active, before: 2" in models("resume", "scalper").stdout
+    assert registry.state().slot("scalper").voting == 2
+    assert "nothing to change" in models("resume", "scalper").stdout
+
+
+def test_versions_that_have_still_to_show_themselves_are_marked(models, registry):
+    slot = registry.state().slot("scalper")
+    tried = replace(slot, probation=Trial(1, "2026-01-05T10:00:00.000Z"), waiting=1, pinned=True)
+    assert marks_of(tried, 2) == ("active", "probation", "pinned")
+    assert marks_of(tried, 1) == ("previous", "waiting")
+    assert marks_of(replace(slot, shadow=Trial(7, "2026-01-05T10:00:00.000Z")), 7) == ("shadow",)

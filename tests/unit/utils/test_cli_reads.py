@@ -9,9 +9,11 @@ from config.home import hold_home
 from config.settings import Settings
 from execution import equity_guard
 from market_data.clock import ManualClock
+from strategy.learning import lifecycle
+from strategy.learning.lifecycle import Failure
 from tests.contracts.recorder_contract import START, an_entry
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
-from tests.fakes_registry import publish
+from tests.fakes_registry import NOW, publish
 from utils import heartbeat
 from utils.cli import status
 from utils.trade_journal import TradeJournal
@@ -91,6 +93,17 @@ def test_status_of_a_home_that_nobody_holds(command, home):
     text = command("status", "--home", home.path).stdout
     assert "not running; no heartbeat yet" in text
     assert "1 trades closed, 100% won, net +5.00" in text
+
+
+def test_status_says_what_is_stopped_and_does_not_count_it_as_serving(command, home):
+    registry = registry_in(home)
+    publish(registry)
+    look = registry.state().slot("scalper")
+    registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+    told = answer(command("status", "--home", home.path, "--json"))
+    assert (told["models"], told["stopped"]["scalper"]["reason"]) == ({}, "it loses")
+    text = command("status", "--home", home.path).stdout
+    assert "scalper since 2026-01-05 12:00: it loses" in text
 
 
 def test_status_of_a_running_daemon_tells_its_last_heartbeat(command, home):

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
+import utils.drift_check
 from config.settings import Settings
 from market_data.clock import from_epoch, utc_text
 from strategy.active_models import ActiveModels
@@ -151,3 +153,14 @@ def test_versions_that_no_longer_serve_are_forgotten(tmp_path):
     bench.models.remove("scalper")
     bench.look(MADE + 160)
     assert not (bench.check._rows._sided or bench.check._rows._usual or bench.check._rows._manifests)
+
+
+def test_hits_are_counted_where_the_desk_may_enter_alone(tmp_path, monkeypatch):
+    """Sessions leave rows out of training and gate, so of the hit rate too."""
+    counted, work = [], utils.drift_check.sided_after
+    monkeypatch.setattr("utils.drift_check.sided_after", lambda *given: counted.append(work(*given)) or counted[-1])
+    narrow = Settings(filters={"trading_sessions": "Europe/London 08:00-12:00"})
+    Bench(tmp_path, "none", settings=narrow).publish().look(MADE + 2_000)
+    times = np.concatenate([sided.time for sided in counted]) + 60
+    assert set((times // 3_600 % 24).tolist()) <= {8, 9, 10, 11, 12}
+    assert len(times)

@@ -108,6 +108,17 @@ def test_the_same_bars_give_the_same_decisions(view):
     assert (report.decided, report.in_part, report.differing, report.first) == (5, 0, 0, None)
 
 
+def test_a_slot_that_was_stopped_then_is_stopped_again(view):
+    models = ActiveModels()
+    models.remove("scalper", "it loses")
+    strategy, need = strategy_of(SETTINGS, "synthetic", models), decision_bars(SETTINGS)
+    bars = BARS.slice(len(BARS) - 1 - need, len(BARS) - 1)
+    rows = [strategy.decide(bars, ALL, from_epoch(int(bars.time[-1]) + 60))]
+    assert rows[0].absent["scalper"] == "stopped: it loses"
+    assert served([replace(rows[0], versions={"scalper": 3}), rows[0]])[1] == {}
+    assert again(rows, view).identical
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "also"),
     [

@@ -1,6 +1,7 @@
 """The watchdogs: history that stands still and versions without a voice are told, once, and nothing else is."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from config.settings import Settings
 from market_data.clock import ManualClock, utc_text
 from strategy.decision import Decision, DecisionOutcome
-from strategy.learning.active import EMPTY_STATE, SlotState
+from strategy.learning.active import EMPTY_STATE, SlotState, Stop
 from strategy.learning.jobs import JobSpec
 from utils.trade_journal import TradeJournal
 from utils.watchdogs import ALARM, Watchdogs, note_newest
@@ -147,3 +148,12 @@ def test_the_trade_journals_rows_are_read_as_they_are(tmp_path):
         assert dogs.run(START).reason.endswith("decisions do not name it: expired")
         journal.record_decision(DecisionOutcome(Decision("EURUSD", START + 10 * MINUTE, None, "none", versions={"scalper": 3}), "none"))
         assert dogs.run(START).reason == "training bars advance, what was promoted votes"
+
+
+def test_a_stopped_version_need_not_have_a_say():
+    bench = Bench(decided=(30, 30)).promote(3, START)
+    assert bench.look().outcome == ALARM
+    bench = Bench(decided=(30, 30)).promote(3, START)
+    slot = bench.active.slot("scalper")
+    bench.active = bench.active.with_slot("scalper", replace(slot, stopped=Stop(utc_text(START), "it loses")))
+    assert bench.look().outcome == "skipped"

@@ -10,16 +10,17 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from config.errors import FitCancelled, InsufficientHistory
+from config.errors import FitCancelled, InsufficientHistory, TooNew
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from market_data.bars import Capabilities
-from market_data.clock import from_epoch
+from market_data.clock import from_epoch, utc_text
 from strategy import features
 from strategy.active_models import ActiveModels
 from strategy.features import schema_for, sequence_schema
 from strategy.golden import check_golden
-from strategy.learning import jobs
+from strategy.learning import jobs, lifecycle
+from strategy.learning.artifact import Draft
 from strategy.learning.budget import START_SHARE, Purse
 from strategy.learning.bundles import load_bundle, recipe_of, train_end_of
 from strategy.learning.forecasting import forecasts_on, project
@@ -43,6 +44,7 @@ from tests.fakes_learning import (
     without,
     workshop,
 )
+from tests.fakes_registry import accept
 
 NEVER = threading.Event()
 LOOSE = {"gate": {"gate_profile": "threshold", "min_accuracy": 0.0, "min_directional_rows": 10}}
@@ -373,3 +375,64 @@ def test_costs_are_the_brokers_own(bars, tmp_path):
     np.testing.assert_allclose(costs.spread, bars["EURUSD"].spread * 1e-5)
     assert costs.commission == pytest.approx(7e-5)  # 3.50 a lot and side, 100,000 units a lot
     assert costs.least_stop == 0.0
+
+
+# --- after a change of the market -----------------------------------------------------------------
+
+
+def changed(shop, row, bars):
+    """The slot's version failed, and the market is held to have changed at a row."""
+    since = utc_text(from_epoch(int(bars["EURUSD"].time[row])))
+    look = shop.registry.state().slot("scalper")
+    shop.registry.move("scalper", lambda held: lifecycle.stopped(held, look, lifecycle.Failure(since, "it loses"), shop.now()))
+    return since
+
+
+def test_a_slot_that_failed_learns_from_the_rows_since_then_alone(tmp_path, bars, quick):
+    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+    publish_model(shop.registry, features=schema_for(ALL).names, exit_hash=shop.policy.hash)
+    row = 450
+    since = changed(shop, row, bars)
+    result = shop.run(FOREST, fresh_purse(), NEVER)
+    assert result.manifest.first_bar >= since
+    assert result.rows < len(bars["EURUSD"]) - row
+    assert result.manifest.parent is None
+    assert (result.active, shop.registry.state().slot("scalper").voting) == (True, 2)
+
+
+def test_a_stopped_version_is_no_champion(tmp_path, bars, published, monkeypatch, quick):
+    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+    source, result = published
+    artifact = source.registry.open("scalper", result.manifest.version)
+    said = {name: getattr(artifact.manifest, name) for name in Draft.__dataclass_fields__}
+    shop.registry.publish(Draft(**said), artifact.files, accept)
+    cases = []
+    judge = jobs.judge
+    monkeypatch.setattr(jobs, "judge", lambda case: cases.append(case) or judge(case))
+    shop.run(FOREST, fresh_purse(), NEVER)
+    changed(shop, 1_000, bars)
+    shop.run(FOREST, fresh_purse(), NEVER)
+    assert [case.champion is None for case in cases] == [False, True]
+
+
+def test_too_few_rows_since_then_are_said_with_both_figures(tmp_path, bars, quick):
+    shop = workshop(tmp_path, small_settings(gate={"min_directional_rows": 100}), bars)
+    publish_model(shop.registry)
+    since = changed(shop, 2_000, bars)
+    with pytest.raises(TooNew) as told:
+        shop.run(FOREST, fresh_purse(), NEVER)
+    assert told.value.need == 2_000  # 100 sides at a fifth of the rows of a final window that is a quarter of all
+    assert 0 < told.value.have < 600
+    assert (
+        str(told.value)
+        == f"scalper: {told.value.have} of 2,000 rows since the market changed at {since}; the job runs again when it is due"
+    )
+
+
+def test_the_least_rows_are_never_more_than_a_job_takes(tmp_path, bars, quick):
+    shop = workshop(
+        tmp_path, small_settings(training={"tree_train_rows": 2_000}, gate={**LOOSE["gate"], "min_directional_rows": 1_000}), bars
+    )
+    publish_model(shop.registry)
+    changed(shop, 150, bars)
+    assert shop.run(FOREST, fresh_purse(), NEVER).report is not None

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from strategy.learning import lifecycle
-from strategy.learning.active import ActiveState, SlotState, Trial
-from strategy.learning.lifecycle import LifeRules
+from strategy.learning.active import ActiveState, SlotState, Stop, Trial
+from strategy.learning.lifecycle import Failure, LifeRules
 from tests.fakes_registry import NOW
 
 SINCE = "2026-01-05T11:00:00.000Z"
@@ -45,9 +45,9 @@ def test_the_newest_candidate_waits():
 
 
 def test_probation_needs_a_former_version_and_the_rule():
-    assert lifecycle.on_probation(SETTLED, RULES, NOW).probation == Trial(1, "2026-01-05T12:00:00.000Z")
-    assert lifecycle.on_probation(SETTLED, LifeRules(), NOW) == SETTLED
-    assert lifecycle.on_probation(replace(SETTLED, previous=None), RULES, NOW).probation is None
+    assert lifecycle.on_probation(SETTLED, SETTLED, RULES, NOW).probation == Trial(1, "2026-01-05T12:00:00.000Z")
+    assert lifecycle.on_probation(SETTLED, SETTLED, LifeRules(), NOW) == SETTLED
+    assert lifecycle.on_probation(replace(SETTLED, previous=None), SETTLED, RULES, NOW).probation is None
 
 
 def test_settling_ends_the_trial_and_leaves_who_waits():
@@ -105,7 +105,68 @@ def test_a_file_of_an_older_version_still_reads():
 
 
 def test_every_field_survives_the_file():
-    slot = replace(TRIED, shadow=Trial(3, SINCE), waiting=4, cooldown_until=LATER)
+    slot = replace(TRIED, shadow=Trial(3, SINCE), waiting=4, cooldown_until=LATER, stopped=Stop(SINCE, "why"), learn_from=SINCE)
     state = ActiveState(1, {"scalper": slot}).changed("scalper", "waiting", SINCE, slot, 4, "version 2 is on probation")
     assert ActiveState.from_json(state.to_json()) == state
     assert slot.needed == {1, 2, 3, 4}
+
+
+FAILED = Failure("2026-01-04T20:00:00.000Z", "version 2: -0.300 R a trade")
+STOPPED = replace(SETTLED, stopped=Stop("2026-01-05T12:00:00.000Z", FAILED.reason), learn_from=FAILED.since)
+
+
+def test_a_version_that_fails_is_stopped_and_stays_the_active_one():
+    slot = replace(TRIED, shadow=Trial(3, SINCE), waiting=4, cooldown_until=LATER)
+    move = lifecycle.stopped(slot, slot, FAILED, NOW)
+    assert move is not None
+    assert (move.event, move.version, move.activates) == ("stopped", 2, False)
+    assert move.after == replace(STOPPED, cooldown_until=LATER)
+    assert (move.after.active, move.after.voting) == (2, None)
+
+
+def test_a_former_version_relieves_it():
+    move = lifecycle.relieved(SETTLED, SETTLED, 1, FAILED, RULES, NOW)
+    assert move is not None
+    assert (move.event, move.version, move.reason) == ("rolled back", 1, f"automatic: {FAILED.reason}")
+    assert (move.after.learn_from, move.after.cooldown_until) == (FAILED.since, LATER)
+
+
+def test_who_may_relieve_it():
+    assert lifecycle.predecessor(SETTLED) == 1
+    assert lifecycle.predecessor(replace(TRIED, previous=7)) == 1
+    assert lifecycle.predecessor(replace(SETTLED, previous=None)) is None
+    back = ActiveState(0, {}).changed("scalper", "rolled back", SINCE, SETTLED, 2).slot("scalper")
+    assert lifecycle.predecessor(back) is None
+
+
+def test_a_stopped_version_judges_nobody():
+    assert lifecycle.on_probation(SETTLED, STOPPED, RULES, NOW) == SETTLED
+
+
+def test_a_stopped_slot_takes_the_next_version_that_passes():
+    move = lifecycle.admitted(STOPPED, 4, RULES, NOW)
+    assert (move.event, move.after.stopped, move.after.learn_from) == ("promoted", None, FAILED.since)
+    shadowed = lifecycle.admitted(STOPPED, 4, replace(RULES, shadow=True), NOW)
+    assert (shadowed.event, shadowed.after.voting) == ("shadow", None)
+
+
+def test_an_order_leaves_nothing_that_a_check_has_set():
+    assert lifecycle.ordered(STOPPED) == SETTLED
+
+
+def test_no_slot_is_stopped_twice_or_while_it_is_pinned_or_on_an_older_look():
+    for slot in (STOPPED, replace(SETTLED, pinned=True), replace(SETTLED, active=None, previous=None)):
+        assert lifecycle.stopped(slot, slot, FAILED, NOW) is None
+    assert lifecycle.stopped(SETTLED, TRIED, FAILED, NOW) is None
+    assert lifecycle.relieved(SETTLED, TRIED, 1, FAILED, RULES, NOW) is None
+    assert lifecycle.relieved(STOPPED, SETTLED, 1, FAILED, RULES, NOW) is None
+
+
+def test_since_when_a_version_votes():
+    state = ActiveState(0, {}).changed("scalper", "promoted", SINCE, SETTLED, 2)
+    assert state.slot("scalper").voting_since == SINCE
+    again = state.changed("scalper", "recovered", LATER, state.slot("scalper"), 2)
+    assert again.slot("scalper").voting_since == SINCE
+    assert ActiveState(0, {}).changed("scalper", "recovered", LATER, SETTLED, 2).slot("scalper").voting_since == LATER
+    assert replace(state.slot("scalper"), stopped=STOPPED.stopped).voting_since is None
+    assert SETTLED.voting_since is None

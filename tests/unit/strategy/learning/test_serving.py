@@ -8,10 +8,12 @@ from dataclasses import fields
 import pytest
 
 from strategy.active_models import ActiveModels
+from strategy.learning import lifecycle
 from strategy.learning.artifact import Draft
+from strategy.learning.lifecycle import Failure
 from strategy.learning.serving import Change, ModelServer
 from tests.fakes_learning import publish_model
-from tests.fakes_registry import make_registry
+from tests.fakes_registry import NOW, make_registry
 
 
 @pytest.fixture
@@ -217,3 +219,33 @@ def test_the_publisher_itself_can_refresh(home):
         publish_model(registry)
         assert server.refresh() == (Change("scalper", 0, 1),)
     assert server.adopt() == ()
+
+
+def stop(registry, slot="scalper"):
+    look = registry.state().slot(slot)
+    registry.move(slot, lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+
+
+def test_a_stopped_version_is_taken_out_and_stays_out_after_a_restart(home):
+    registry, models, server = home
+    publish_model(registry), publish_model(registry), publish_model(registry, "xgboost", kind="xgboost")
+    server.adopt()
+    stop(registry)
+    assert server.adopt() == (Change("scalper", 2, 0),)
+    assert (versions(models), models.current().stopped) == ({"xgboost": 1}, {"scalper": "it loses"})
+    fresh = ActiveModels()
+    assert ModelServer(registry, fresh).refresh() == (Change("xgboost", 0, 1),)
+    assert fresh.current().stopped == {"scalper": "it loses"}
+    registry.promote("scalper", 2)
+    assert server.adopt() == (Change("scalper", 0, 2),)
+    assert models.current().stopped == {}
+
+
+def test_a_replay_may_hold_a_stop_back(home):
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    stop(registry)
+    assert server.adopt(("scalper",)) == ()
+    assert (versions(models), models.current().stopped) == ({"scalper": 1}, {})
+    assert server.adopt() == (Change("scalper", 1, 0),)

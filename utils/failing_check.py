@@ -1,0 +1,141 @@
+"""Takes a version out of service that no longer pays: a former one that does comes back, or the slot falls silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from config.errors import SlotError
+from market_data.clock import from_epoch, utc_text
+from strategy.learning import lifecycle
+from strategy.learning.active import SlotState
+from strategy.learning.bundles import info_of, train_end_of
+from strategy.learning.failing import FALL_LABELS, Standing, pays, standing_of, watch_of
+from strategy.learning.jobs import Workshop
+from strategy.learning.lifecycle import Failure
+from strategy.learning.trials import Trials, Versus
+from strategy.scalping_strategy import expired
+from utils.checks import SKIPPED, CheckResult, Memory, retrain_pause
+from utils.probation_check import life_rules
+from utils.slot_steps import Step, made
+from utils.watchdogs import ALARM
+
+FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A slot and the version that votes in it; `since` is when it took over, UTC epoch seconds."""
+
+    slot: str
+    held: SlotState
+    version: int
+    since: int
+
+
+class FailingCheck:
+    """Judges every version that votes by what its sides would have made since it took over.
+
+    History alone decides, so a restart changes nothing, and nothing of it is done between a bar and its
+    decision: the loop learns of a stop as of any other change of what serves.
+
+    Args:
+        workshop: bars, labels, versions and settings.
+        state: keeps the pause between retrains, and what was said of pinned slots.
+        jobs: slot -> name of the job that retrains it.
+        record: told after a change; completes the journal's model events.
+    """
+
+    name = FAILING
+
+    def __init__(self, workshop: Workshop, state: Memory, jobs: Mapping[str, str], *, record: Callable[[], object]) -> None:
+        self._workshop, self._registry, self._record = workshop, workshop.registry, record
+        self._state, self._jobs = state, dict(jobs)
+        self._settings = workshop.settings.life
+        self._trials = Trials(workshop, FALL_LABELS)
+        self._taught: dict[str, tuple[int, int]] = {}
+        self.every = timedelta(minutes=self._settings.probation_check_minutes)
+
+    def run(self, now: datetime) -> CheckResult:
+        """One look at every slot in which a version votes."""
+        steps = [self._look(case, now) for case in self._cases()]
+        moved = [step for step in steps if step.switched]
+        alarms = [step for step in steps if step.event == ALARM]
+        if moved:
+            self._record()
+        text = "; ".join(f"{step.slot}: {step.text}" for step in [*moved, *alarms] or steps) or "no version votes"
+        outcome = FAILING if moved else ALARM if alarms else SKIPPED
+        return CheckResult(outcome, text, self._retrained(moved, now), tuple(step.slot for step in moved))
+
+    def _cases(self) -> list[_Case]:
+        found = []
+        for slot, held in sorted(self._registry.state().slots.items()):
+            if held.voting is not None and held.voting_since is not None:
+                found.append(_Case(slot, held, held.voting, _epoch(held.voting_since)))
+        return found
+
+    def _look(self, case: _Case, now: datetime) -> Step:
+        try:
+            standing = self._standing(case, now)
+        except SlotError as error:
+            return Step(case.slot, SKIPPED, f"cannot be judged: {error}")
+        text = f"version {case.version}: {standing}"
+        if standing.fell is None:
+            return Step(case.slot, SKIPPED, text)
+        if case.held.pinned:
+            return self._pinned(case, text)
+        return self._out_of_service(case, standing.fell, Failure(utc_text(from_epoch(standing.fell)), text), now)
+
+    def _standing(self, case: _Case, now: datetime) -> Standing:
+        watch = watch_of(case.since, self._taught_until(case), int(now.timestamp()), self._trials.length)
+        blocks = self._trials.blocks(Versus(case.slot, case.version, None, watch.begin), now)
+        return standing_of(blocks, self._settings.failing_alpha, watch, self._trials.length)
+
+    def _taught_until(self, case: _Case) -> int:
+        """When the last label that taught the version was known; asked of its files once."""
+        version, until = self._taught.get(case.slot, (0, 0))
+        if version != case.version:
+            until = train_end_of(self._registry.open(case.slot, case.version).manifest)
+            self._taught[case.slot] = case.version, until
+        return until
+
+    def _out_of_service(self, case: _Case, fell: int, failure: Failure, now: datetime) -> Step:
+        former = self._former(case, fell, now)
+        if former is None:
+            return made(self._registry, case.slot, lambda s: lifecycle.stopped(s, case.held, failure, now), failure.reason)
+        rules = life_rules(self._settings)
+        return made(self._registry, case.slot, lambda s: lifecycle.relieved(s, case.held, former, failure, rules, now), failure.reason)
+
+    def _former(self, case: _Case, fell: int, now: datetime) -> int | None:
+        """The version before, if it opens, may vote and has made money since the fall; one that was itself put back from is none."""
+        version = lifecycle.predecessor(case.held)
+        if version is None:
+            return None
+        try:
+            info = info_of(self._registry.open(case.slot, version).manifest)
+            if expired(info, self._settings.model_expiry_hours, now):
+                return None
+            return version if pays(self._trials.blocks(Versus(case.slot, version, None, fell), now)) else None
+        except SlotError:
+            return None
+
+    def _pinned(self, case: _Case, text: str) -> Step:
+        """Said once for each time the version took over; its owner has decided that it stays."""
+        key, mark = f"failing.said.{case.slot}", [case.version, case.since]
+        if self._state.get(key) == mark:
+            return Step(case.slot, SKIPPED, f"pinned, {text}")
+        self._state.set(key, mark)
+        return Step(case.slot, ALARM, f"{text}; the slot is pinned: `models unpin {case.slot}` lets it be taken out of service")
+
+    def _retrained(self, moved: list[Step], now: datetime) -> tuple[str, ...]:
+        """The jobs of these slots, but for those that were asked for not long ago."""
+        pauses = {step.slot: retrain_pause(self._state, step.slot, self._workshop.settings.watch.drift_cooldown_hours) for step in moved}
+        due = [slot for slot, pause in pauses.items() if slot in self._jobs and pause.until(now) is None]
+        for slot in due:
+            pauses[slot].start(now)
+        return tuple(self._jobs[slot] for slot in due)
+
+
+def _epoch(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
