@@ -106,7 +106,7 @@ class ScalpingStrategy:
             known: what the source records beside prices.
             now: the instant of the decision.
         """
-        return self.decide_all([(bars, known)], now)[0]
+        return self._decided([(bars, known)], now)[0]
 
     def decide_all(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
         """The decisions on the newest bars of several symbols; a model that serves many of them is asked once.
@@ -118,6 +118,9 @@ class ScalpingStrategy:
         Returns:
             One for each symbol, in the order given, each what `decide` says of it.
         """
+        return [self.decide(*closed[0], now)] if len(closed) == 1 else self._decided(closed, now)
+
+    def _decided(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
         snapshot = self._models.snapshot()
         windows = {bars.symbol: self._memory.window(bars, schema_for(known, self._extra)) for bars, known in closed}
         told = forecasts_of_all(snapshot, windows, self._scope, now)
