@@ -124,6 +124,8 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
             "memory": f"{last['memory_mb']} MB",
         }
     lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
+    if told["running"] and last.get("not_compiled"):
+        lines["not compiled"] = f"{', '.join(last['not_compiled'])}: decisions take several times as long; the log says why"
     return lines | _journal_lines(told)
 
 
