@@ -280,9 +280,9 @@ class _Daemon:
 
     def run(self) -> RunResult:
         """Trains, trades, stops."""
-        if self.settings.models.use_lstm:
-            # Seconds of imports that nothing can interrupt: better now than in the middle of trading.
-            import_module("strategy.learning.lstm_recipe").warm_up()
+        if self.settings.models.use_lstm and self.fixed is None:
+            # Seconds of imports that a decision does not need and no training job should begin with: beside the first bars.
+            threading.Thread(target=_import_torch, name="imports").start()
         for symbol in self.symbols:
             wanted = self.settings.data.history_bars
             bars = patiently(partial(self.loader.history, symbol, wanted, minimum=wanted), self.terminal.tries)
@@ -324,6 +324,10 @@ class _Daemon:
         except RetryError as error:
             logger.warning("the account is unknown at the end: {}", error)
             return None
+
+
+def _import_torch() -> None:
+    import_module("strategy.learning.lstm_recipe").warm_up()
 
 
 class _NoTutor:
