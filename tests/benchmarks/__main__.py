@@ -11,7 +11,7 @@ from time import perf_counter
 
 from loguru import logger
 
-from tests.benchmarks.baseline import compared, compared_pairs
+from tests.benchmarks.baseline import Change, compared, compared_pairs
 from tests.benchmarks.harness import Figure
 from tests.benchmarks.results import Run, load, machine, save
 from tests.benchmarks.table import comparison, table
@@ -66,9 +66,9 @@ def _passed_on(asked: argparse.Namespace) -> list[str]:
     return [*(["--quick"] if asked.quick else []), "--only", *asked.only]
 
 
-def _told(changes: Sequence[object]) -> int:
+def _told(changes: Sequence[Change]) -> int:
     sys.stdout.write(comparison(changes))
-    return 5 if any(getattr(change, "verdict", "") == "slower" for change in changes) else 0
+    return 5 if any(change.verdict == "slower" for change in changes) else 0
 
 
 if __name__ == "__main__":

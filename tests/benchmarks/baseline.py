@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -109,7 +109,7 @@ def compared_pairs(folder: Path, arguments: Sequence[str], pairs: int) -> list[C
     here = Path(__file__).parents[2]
     runs = [(_run(folder, arguments), _run(here, arguments)) if turn % 2 else _turned(here, folder, arguments) for turn in range(pairs)]
     keys = [figure.key for figure in runs[0][1].figures() if runs[0][0].values(figure.key)]
-    return [change for key in keys for change in _paired_change(key, runs)]
+    return [_paired_change(key, runs) for key in keys]
 
 
 def _turned(here: Path, folder: Path, arguments: Sequence[str]) -> tuple[Run, Run]:
@@ -125,7 +125,7 @@ def _run(folder: Path, arguments: Sequence[str]) -> Run:
         return load(path)
 
 
-def _paired_change(key: str, runs: Sequence[tuple[Run, Run]]) -> Iterator[Change]:
+def _paired_change(key: str, runs: Sequence[tuple[Run, Run]]) -> Change:
     both = [(before.values(key), now.values(key)) for before, now in runs]
     pairs = [(_worse(old[0], "value"), _worse(new[0], "value")) for old, new in both if old and new]
     logs = np.log([new / old for old, new in pairs])
@@ -133,4 +133,4 @@ def _paired_change(key: str, runs: Sequence[tuple[Run, Run]]) -> Iterator[Change
     chance = float(wilcoxon(logs).pvalue) if np.any(logs) else 1.0
     moved = chance < LEVEL and abs(np.log(times)) > np.log1p(LEAST_PAIRED_CHANGE)
     verdict = ("slower" if times > 1 else "faster") if moved else "same"
-    yield Change(key, times, float("nan"), verdict, f"{len(logs)} pairs, chance {chance:.2g}")
+    return Change(key, times, float("nan"), verdict, f"{len(logs)} pairs, chance {chance:.2g}")

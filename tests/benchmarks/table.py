@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from tests.benchmarks.baseline import Change
 from tests.benchmarks.harness import Figure
 
 HEAD = ("figure", "value", "naive", "better", "kernels", "over", "budget", "verdict", "what")
@@ -38,7 +38,7 @@ def _remarks(figure: Figure) -> list[str]:
     return [f"{figure.key}: {'; '.join(told)}"] if told else []
 
 
-def comparison(changes: Sequence[Any]) -> str:
+def comparison(changes: Sequence[Change]) -> str:
     """One line for each figure that was compared."""
     rows = [(change.key, _times(change.times), _times(change.noise), change.verdict, change.why) for change in changes]
     return "\n".join(_aligned([("figure", "worse by", "counts from", "verdict", "because"), *rows])) + "\n"
