@@ -21,7 +21,7 @@ from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import BrokerTime
 from strategy.past import Column, Distance, Past, Share, sums, table_of, true_range
 from strategy.predictor import FeatureSchema, FeatureWindow, Matrix, select
-from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, SWAPPED, fair_value_gaps, liquidity, order_blocks
+from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, fair_value_gaps, liquidity, order_blocks
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""
@@ -87,30 +87,6 @@ the time of day would let it learn the few days of a short history by heart."""
 def sequence_schema(known: Capabilities) -> FeatureSchema:
     """The columns of `schema_for` that sequence models read."""
     return FeatureSchema(tuple(name for name in schema_for(known).names if name in SEQUENCE_COLUMNS))
-
-
-EVEN_COLUMNS = frozenset(
-    {"atr_5_14", "atr_14_120", "range", "range_spread_20", "straight_20", "straight_60", "volume", "spread"}
-    | {"day_sin", "day_cos", "half_day_sin", "half_day_cos", "week_sin", "week_cos"}
-)
-SWAPPED_COLUMNS = (
-    ("upper_wick", "lower_wick"),
-    ("swing_high_distance", "swing_low_distance"),
-    ("swing_high_age", "swing_low_age"),
-    *SWAPPED,
-)
-
-
-def mirror(table: Matrix, schema: FeatureSchema) -> Matrix:
-    """Feature rows of the market turned upside down, shape (N, F).
-
-    Even columns keep their value, swapped pairs change places, all others change sign. A model
-    that learns from both images cannot take the drift of a few days for a law.
-    """
-    other = {a: b for pair in SWAPPED_COLUMNS for a, b in (pair, pair[::-1])}
-    source = [schema.names.index(other.get(name, name)) for name in schema.names]
-    sign = [1.0 if name in EVEN_COLUMNS or name in other else -1.0 for name in schema.names]
-    return table[:, source] * np.array(sign, dtype=np.float32)
 
 
 def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
@@ -310,8 +286,7 @@ def _last_swing(past: Past, series: FloatArray, extreme: Callable[[FloatArray, i
     width = 2 * SWING_WING + 1
     centre = np.arange(SWING_WING, len(series) - SWING_WING)
     confirmed = series[SWING_WING:-SWING_WING] == extreme(series, width)[width - 1 :]
-    last = np.maximum.accumulate(centre * confirmed)[past.now]
-    return np.maximum(last, past.row - SLOW)
+    return np.maximum(np.maximum.accumulate(centre * confirmed)[past.now], past.row - SLOW)
 
 
 HIGHER_FACTORS = (5, 15)

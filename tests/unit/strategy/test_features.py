@@ -23,12 +23,12 @@ from strategy.features import (
     atr,
     compute,
     families,
-    mirror,
     newest,
     row_hash,
     schema_for,
     sequence_schema,
 )
+from strategy.mirror import mirror
 from strategy.past import Distance
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
