@@ -29,6 +29,7 @@ UNKNOWN_NOISE = 0.15
 """Scatter that is assumed of a figure that was measured once: runs on a shared machine differ by so much."""
 
 SCATTERS, LEVEL = 3.0, 0.05
+LEAST_VALUE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def _measure(figures: Sequence[Figure]) -> str:
 
 
 def _worse(figure: Figure, by: str) -> float:
-    """Greater is worse."""
-    value = figure.value / getattr(figure, by) if by != "value" else figure.value
+    """Greater is worse; never nothing, so that it can be divided by."""
+    value = max(figure.value / getattr(figure, by) if by != "value" else figure.value, LEAST_VALUE)
     return 1.0 / value if figure.at_least else value
 
 

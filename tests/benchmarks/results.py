@@ -78,7 +78,7 @@ def load(path: Path) -> Run:
 
 
 def _told(figure: Figure) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(figure).items() if value not in (None, "", False)}
+    told = {name: value for name, value in asdict(figure).items() if value is not None and value is not False and value != ""}
     return {name: _rounded(value) if isinstance(value, float) else value for name, value in told.items()}
 
 

@@ -31,12 +31,14 @@ def verdict(before, now):
 
 def test_what_is_written_is_read_and_the_keys_stand_at_the_top(tmp_path):
     run = Run(HERE, (Figure("a_us", 3.14159265, "us", "a", limit=2.0, budget=4.0), Figure("b", 2.0, "x", "b", at_least=True, note="why")))
+    run = run.with_figure(Figure("nothing_us", 0.0, "us", "a wait"))
     run = run.with_figure(Figure("a_us", 5.0, "us", "a", limit=4.0, budget=4.0))
     save(run, tmp_path / "figures.json")
     told = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert (told["a_us"], told["b"], told["machine"]) == (4.0708, 2.0, HERE)
     again = load(tmp_path / "figures.json")
-    assert [figure.key for figure in again.figures()] == ["a_us", "b"]
+    assert [figure.key for figure in again.figures()] == ["a_us", "b", "nothing_us"]
+    assert again.figures()[2].value == 0.0
     assert (again.figures()[0].limit, again.figures()[0].verdict, again.figures()[1].at_least) == (3.0, "over", True)
 
 
@@ -96,3 +98,8 @@ def test_the_table_says_what_was_missed_and_by_what_it_is_bounded():
     assert line.split() == ["p50_us", "900", "us", "27,000", "30x", "600", "1.5x", "<=", "800", "us", "over", "a", "decision"]
     assert remark == "p50_us: naive: plain code"
     assert "slower" in comparison(compared(run_of([1.0]), run_of([9.0])))
+
+
+def test_a_wait_of_nothing_can_be_compared():
+    assert verdict(run_of([0.0] * 3), run_of([0.0] * 3)) == "same"
+    assert verdict(run_of([0.0] * 3), run_of([1.0] * 3)) == "slower"
