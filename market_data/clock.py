@@ -121,7 +121,10 @@ class BrokerTime:
         return timedelta(seconds=int(self.to_server(seconds)[0]) - seconds)
 
     def _table(self, times: IntArray) -> tuple[IntArray, IntArray]:
-        first, last = (0, 0) if len(times) == 0 else (int(times.min()), int(times.max()))
+        if len(times) == 1:  # a decision asks for one, and two reductions would cost it more than all the rest
+            first = last = int(times[0])
+        else:
+            first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
         return _transitions(self._zone, self._extra, first // _YEAR - 1, last // _YEAR + 2)
 
 

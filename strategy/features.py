@@ -21,7 +21,7 @@ from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import BrokerTime
 from strategy.past import Column, Distance, Past, Share, sums, table_of, true_range
 from strategy.predictor import FeatureSchema, FeatureWindow, Matrix, select
-from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, SWAPPED, fair_value_gaps, liquidity, order_blocks
+from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, fair_value_gaps, liquidity, order_blocks
 
 WARMUP = 160
 """Bars before the first usable row; no column looks further back."""
@@ -89,30 +89,6 @@ def sequence_schema(known: Capabilities) -> FeatureSchema:
     return FeatureSchema(tuple(name for name in schema_for(known).names if name in SEQUENCE_COLUMNS))
 
 
-EVEN_COLUMNS = frozenset(
-    {"atr_5_14", "atr_14_120", "range", "range_spread_20", "straight_20", "straight_60", "volume", "spread"}
-    | {"day_sin", "day_cos", "half_day_sin", "half_day_cos", "week_sin", "week_cos"}
-)
-SWAPPED_COLUMNS = (
-    ("upper_wick", "lower_wick"),
-    ("swing_high_distance", "swing_low_distance"),
-    ("swing_high_age", "swing_low_age"),
-    *SWAPPED,
-)
-
-
-def mirror(table: Matrix, schema: FeatureSchema) -> Matrix:
-    """Feature rows of the market turned upside down, shape (N, F).
-
-    Even columns keep their value, swapped pairs change places, all others change sign. A model
-    that learns from both images cannot take the drift of a few days for a law.
-    """
-    other = {a: b for pair in SWAPPED_COLUMNS for a, b in (pair, pair[::-1])}
-    source = [schema.names.index(other.get(name, name)) for name in schema.names]
-    sign = [1.0 if name in EVEN_COLUMNS or name in other else -1.0 for name in schema.names]
-    return table[:, source] * np.array(sign, dtype=np.float32)
-
-
 def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     """Features of every bar.
 
@@ -126,11 +102,7 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    extra = _extras(schema)
-    own = _schema(bars.capabilities, extra)
-    lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
-    if lacking:
-        raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
+    own, extra = _source(bars, schema)
     values = np.empty((len(bars), len(own.names)), dtype=np.float32)
     values[:WARMUP] = np.nan
     for first in range(WARMUP, len(bars), STRETCH):
@@ -138,9 +110,39 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     return select(bars.symbol, FeatureWindow(own, values), schema)
 
 
+def newest(bars: Bars, schema: FeatureSchema, rows: int) -> Matrix:
+    """Features of the newest bars alone, shape (rows, F) float32: the last rows of `compute`, to the last digit.
+
+    Args:
+        bars: closed bars, oldest first; at least WARMUP more than `rows`.
+        schema: as for `compute`.
+        rows: how many, at least one.
+
+    Raises:
+        ValueError: the schema needs volume or spread that the bars do not have.
+    """
+    own, extra = _source(bars, schema)
+    return select(bars.symbol, FeatureWindow(own, _rows(bars.tail(WARMUP + rows), extra)), schema).values
+
+
+def _source(bars: Bars, schema: FeatureSchema) -> tuple[FeatureSchema, tuple[str, ...]]:
+    """All columns that are computed for a schema, and the optional families among them."""
+    extra = _extras(schema)
+    own = _schema(bars.capabilities, extra)
+    lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
+    if lacking:
+        raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
+    return own, extra
+
+
 def row_hash(window: FeatureWindow) -> str:
     """Sixteen hex digits over the newest row's bytes; equal rows, equal hash, on every machine."""
-    return hashlib.blake2b(window.values[-1].tobytes(), digest_size=8).hexdigest()
+    return hash_of(window.values[-1])
+
+
+def hash_of(row: Matrix) -> str:
+    """Sixteen hex digits over one feature row."""
+    return hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest()
 
 
 def _rows(bars: Bars, extra: tuple[str, ...]) -> Matrix:
@@ -188,7 +190,7 @@ def _relative_strength(past: Past, period: int) -> Column:
 
 def _place(past: Past, period: int) -> Column:
     """Where the close lies in the range of the last `period` bars, -1..1."""
-    top, bottom = talib.MAX(past.bars.high, period)[past.now], talib.MIN(past.bars.low, period)[past.now]
+    top, bottom = past.highest(past.bars.high, period), past.lowest(past.bars.low, period)
     return np.where(top > bottom, 2.0 * (past.bars.close[past.now] - bottom) / (top - bottom) - 1.0, 0.0)
 
 
@@ -210,7 +212,8 @@ def _contrast(near: FloatArray, far: FloatArray) -> Column:
 
 def _deviation(past: Past, series: FloatArray, period: int) -> Column:
     """Standard deviation of the last `period` values."""
-    return np.sqrt(np.maximum(past.mean(series**2, period) - past.mean(series, period) ** 2, 0.0))
+    mean = past.mean(series, period)
+    return np.sqrt(np.maximum(past.mean(series * series, period) - mean * mean, 0.0))
 
 
 def _trend(past: Past) -> Iterable[Column]:
@@ -227,8 +230,7 @@ def _trend(past: Past) -> Iterable[Column]:
 
 def _slope(past: Past, period: int) -> Column:
     """How far the regression line through the last `period` closes rises over as many bars."""
-    rise = np.correlate(past.step[past.since(period - 2)], _step_weights(period))
-    return Distance(rise, np.zeros(past.rows), period)
+    return Distance(past.weighted(past.step, _step_weights(period)), past.nothing, period)
 
 
 @cache
@@ -274,18 +276,17 @@ def _swings(past: Past) -> Iterable[Column]:
     only SWING_WING bars later, and counts from then on: a centred window would read the future.
     """
     high, low, close = past.bars.high, past.bars.low, past.bars.close[past.now]
-    rows = np.arange(WARMUP, len(past.bars))
+    row = past.row
     high_at, low_at = _last_swing(past, high, talib.MAX), _last_swing(past, low, talib.MIN)
-    return Distance(high[high_at], close), Distance(close, low[low_at]), (rows - high_at) / SLOW, (rows - low_at) / SLOW
+    return Distance(high[high_at], close), Distance(close, low[low_at]), (row - high_at) / SLOW, (row - low_at) / SLOW
 
 
 def _last_swing(past: Past, series: FloatArray, extreme: Callable[[FloatArray, int], FloatArray]) -> IntArray:
     """Row of the last swing that is confirmed by each row; the oldest row in reach where there is none."""
     width = 2 * SWING_WING + 1
     centre = np.arange(SWING_WING, len(series) - SWING_WING)
-    confirmed = series[centre] == extreme(series, width)[width - 1 :]
-    last = np.maximum.accumulate(centre * confirmed)[past.now]
-    return np.maximum(last, np.arange(WARMUP - SLOW, len(series) - SLOW))
+    confirmed = series[SWING_WING:-SWING_WING] == extreme(series, width)[width - 1 :]
+    return np.maximum(np.maximum.accumulate(centre * confirmed)[past.now], past.row - SLOW)
 
 
 HIGHER_FACTORS = (5, 15)
@@ -305,16 +306,16 @@ def _higher_timeframes(past: Past) -> Iterable[Column]:
 def _closed_longer(past: Past, factor: int) -> tuple[IntArray, IntArray]:
     """Last rows of the longer bars, and for each row the index of the newest one closed by then."""
     time, seconds = past.bars.time, past.bars.timeframe.seconds
-    bucket = time // (factor * seconds)
-    # A row's bar ends at time + one bar length: longer bars of an earlier bucket are closed then.
+    longer = past.bounds // (factor * seconds)
+    ends = (longer[1:] != longer[:-1]).nonzero()[0]
+    # A row's bar ends at time + one bar length: longer bars of an earlier number are closed then.
     closed_before = (time[past.now] + seconds) // (factor * seconds)
-    ends = (bucket != np.concatenate((bucket[1:], closed_before[-1:]))).nonzero()[0]
-    return ends, bucket[ends].searchsorted(closed_before) - 1
+    return ends, longer[ends].searchsorted(closed_before) - 1
 
 
 def _session(past: Past) -> Iterable[Column]:
     """Phase of the New York day, and of the week: sessions repeat by that clock all year."""
-    minute = _NEW_YORK.to_server(past.bars.time[past.now]) // 60
+    minute = _NEW_YORK.to_server(past.bars.time[past.now])[past.now] // 60
     # Epoch day 0 was a Thursday: + 3 makes Monday 0.
     return *_DAY_WAVES[:, minute % 1_440], *_WEEK_WAVES[:, (minute // 1_440 + 3) % 7]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+
+import numpy as np
 
 from config.errors import SlotError
 from config.settings import FilterSettings
@@ -12,7 +15,8 @@ from market_data.bars import Bars, Capabilities
 from strategy.active_models import ActiveModels, Served
 from strategy.decision import Decision
 from strategy.ensemble import Verdict, combine, weights_of
-from strategy.features import ATR_PERIOD, atr, compute, row_hash, schema_for
+from strategy.feature_memory import FeatureMemory
+from strategy.features import ATR_PERIOD, atr, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
 from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
 
@@ -45,8 +49,31 @@ class Scope:
     expiry_hours: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a decision reads of the newest bar, beside the forecasts.
+
+    Attributes:
+        opened: when it opened, UTC.
+        seconds: length of a bar.
+        atr: as computed; not a number where it cannot be.
+        feature_hash: of the feature row.
+    """
+
+    symbol: str
+    opened: datetime
+    seconds: int
+    close: float
+    atr: float
+    feature_hash: str
+
+
+Told = tuple[dict[str, Forecast], dict[str, str]]
+"""Slot -> what it said, and slot -> why it is silent."""
+
+
 class ScalpingStrategy:
-    """Decides bar by bar; holds no state but its parts.
+    """Decides bar by bar; of earlier bars it keeps feature rows, which it would work out again to the same digit.
 
     Args:
         models: the predictors in service.
@@ -72,6 +99,7 @@ class ScalpingStrategy:
         self._max_age_bars = max_age_bars
         self._expected = expected
         self._extra = extra
+        self._memory = FeatureMemory()
 
     def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
         """The decision on the newest bar.
@@ -81,29 +109,57 @@ class ScalpingStrategy:
             known: what the source records beside prices.
             now: the instant of the decision.
         """
+        return self._decided([(bars, known)], now)[0]
+
+    def decide_all(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
+        """The decisions on the newest bars of several symbols; a model that serves many of them is asked once.
+
+        Args:
+            closed: of each symbol what `decide` is given.
+            now: the instant of the decisions.
+
+        Returns:
+            One for each symbol, in the order given, each what `decide` says of it.
+        """
+        return [self.decide(*closed[0], now)] if len(closed) == 1 else self._decided(closed, now)
+
+    def _decided(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
         served = self._models.current()
+        windows = {bars.symbol: self._memory.window(bars, schema_for(known, self._extra)) for bars, known in closed}
+        told = forecasts_of_all(served.predictors, windows, self._scope, now)
+        return [self.judge(_sight(bars, windows[bars.symbol]), served, *told[bars.symbol], now) for bars, _ in closed]
+
+    def judge(self, sight: Sight, served: Served, forecasts: Mapping[str, Forecast], absent: Mapping[str, str], now: datetime) -> Decision:
+        """The decision that follows from what was seen and forecast.
+
+        Args:
+            sight: of the newest bar.
+            served: the predictors that were asked, and who was stopped.
+            forecasts: slot -> what it said.
+            absent: slot -> why it is silent.
+            now: the instant of the decision.
+        """
         snapshot = served.predictors
-        window = compute(bars, schema_for(known, self._extra))
-        forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope, now)
-        absent |= {slot: _why_absent(slot, served) for slot in self._expected(bars.symbol) if slot not in snapshot}
+        missing = {slot: _why_absent(slot, served) for slot in self._expected(sight.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = self._vote(forecasts, voters)
-        opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
-        case = FilterCase(opened, now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
-        veto = first_veto(case) if verdict.side is not None else None
+        veto = self._veto(sight, now) if verdict.side is not None else None
         return Decision(
-            symbol=bars.symbol,
-            bar_time=opened,
+            symbol=sight.symbol,
+            bar_time=sight.opened,
             side=None if veto else verdict.side,
             reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, served),
             forecasts=forecasts,
-            absent=absent,
+            absent={**absent, **missing},
             versions={slot: model.info.version for slot, model in voters.items()},
             expected_r=0.0 if veto else verdict.expected_r,
-            close=float(bars.close[-1]),
-            atr=range_ if range_ > 0 else 0.0,
-            feature_hash=row_hash(window),
+            close=sight.close,
+            atr=sight.atr if sight.atr > 0 else 0.0,
+            feature_hash=sight.feature_hash,
         )
+
+    def _veto(self, sight: Sight, now: datetime) -> str | None:
+        return first_veto(FilterCase(sight.opened, now, sight.seconds, self._max_age_bars, sight.atr, self._filters))
 
     def _vote(self, forecasts: Mapping[str, Forecast], voters: Mapping[str, Predictor]) -> Verdict:
         thresholds = {slot: model.inference.threshold for slot, model in voters.items()}
@@ -125,22 +181,58 @@ def _why_absent(slot: str, served: Served) -> str:
     return STOPPED + served.stopped[slot] if slot in served.stopped else NOT_SERVING
 
 
-def forecasts_of(
-    snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope, now: datetime
-) -> tuple[dict[str, Forecast], dict[str, str]]:
+def _sight(bars: Bars, window: FeatureWindow) -> Sight:
+    range_ = float(atr(bars.tail(ATR_PERIOD + 1))[-1])
+    return Sight(bars.symbol, bars.opened_at(-1), bars.timeframe.seconds, float(bars.close[-1]), range_, row_hash(window))
+
+
+def forecasts_of(snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope, now: datetime) -> Told:
     """What each predictor says, and why the silent ones are silent."""
-    forecasts: dict[str, Forecast] = {}
-    absent: dict[str, str] = {}
+    return forecasts_of_all(snapshot, {symbol: window}, scope, now)[symbol]
+
+
+def forecasts_of_all(
+    snapshot: Mapping[str, Predictor], windows: Mapping[str, FeatureWindow], scope: Scope, now: datetime
+) -> dict[str, Told]:
+    """As `forecasts_of`, for the windows of several symbols."""
+    told: dict[str, Told] = {symbol: ({}, {}) for symbol in windows}
     for slot, predictor in snapshot.items():
-        objection = _out_of_scope(predictor, symbol, scope, now)
-        if objection is not None:
-            absent[slot] = objection
-            continue
-        try:
-            forecasts[slot] = predictor.predict(select(slot, window, predictor.info.schema, predictor.info.rows))
-        except SlotError as error:
-            absent[slot] = str(error)
-    return forecasts, absent
+        asked: list[str] = []
+        for symbol in windows:
+            objection = out_of_scope(predictor, symbol, scope, now)
+            if objection is None:
+                asked.append(symbol)
+            else:
+                told[symbol][1][slot] = objection
+        for symbol, answer in zip(asked, predicted(predictor, [windows[symbol] for symbol in asked]), strict=True):
+            if isinstance(answer, Forecast):
+                told[symbol][0][slot] = answer
+            else:
+                told[symbol][1][slot] = answer
+    return told
+
+
+def predicted(predictor: Predictor, windows: Sequence[FeatureWindow]) -> Iterable[Forecast | str]:
+    """What a predictor says of each window, or why it says nothing; one call for all where a row is all that it reads."""
+    if len(windows) > 1 and predictor.info.rows == 1:
+        with suppress(SlotError):  # one window that cannot be read: they are asked one by one, and that one says why
+            return _at_once(predictor, windows)
+    return [_alone(predictor, window) for window in windows]
+
+
+def _alone(predictor: Predictor, window: FeatureWindow) -> Forecast | str:
+    info = predictor.info
+    try:
+        return predictor.predict(select(info.slot, window, info.schema, info.rows))
+    except SlotError as error:
+        return str(error)
+
+
+def _at_once(predictor: Predictor, windows: Sequence[FeatureWindow]) -> list[Forecast | str]:
+    info = predictor.info
+    rows = [select(info.slot, window, info.schema, 1).values for window in windows]
+    found = predictor.predict_many(np.concatenate(rows))
+    return [found.at(place) for place in range(len(rows))]
 
 
 def expired(info: BundleInfo, hours: float, now: datetime) -> bool:
@@ -148,7 +240,8 @@ def expired(info: BundleInfo, hours: float, now: datetime) -> bool:
     return bool(hours and info.made and now.timestamp() - info.made >= 3_600 * hours)
 
 
-def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
+def out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
+    """Why a predictor may not vote here, or None."""
     info = predictor.info
     if info.origin != scope.origin:
         return f"learned from {info.origin} prices, these are {scope.origin}"

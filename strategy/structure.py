@@ -76,13 +76,12 @@ def fair_value_gaps(past: Past) -> Iterable[Column]:
     over, under = _earlier(high, 2), _earlier(low, 2)
     up, down = _newest(past, low > over), _newest(past, high < under)
     yield from (_above(past, up, low), _below(past, down, high))
-    yield from (_width(up, low - over), _width(down, under - high))
+    yield from (_width(past, up, low - over), _width(past, down, under - high))
     yield from (up.age, down.age)
 
 
-def _width(mark: _Mark, width: FloatArray) -> Distance:
-    nothing = np.zeros(len(mark.at))
-    return Distance(np.where(mark.there, width[mark.at], nothing), nothing)
+def _width(past: Past, mark: _Mark, width: FloatArray) -> Distance:
+    return Distance(np.where(mark.there, width[mark.at], 0.0), past.nothing)
 
 
 def liquidity(past: Past) -> Iterable[Column]:

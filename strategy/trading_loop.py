@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -146,7 +147,11 @@ class TradingLoop:
 
     @property
     def _enough(self) -> bool:
-        return self._limit is not None and sum(self.summary.bars.values()) >= self._limit
+        return self._limit is not None and self._decided >= self._limit
+
+    @property
+    def _decided(self) -> int:
+        return sum(self.summary.bars.values())
 
     def _start(self) -> None:
         self._desk.start(self._clock.now())
@@ -194,37 +199,48 @@ class TradingLoop:
         self._managing = False
         self._told = ""
         self._tutor.before_decisions(now)
-        for symbol in self._symbols:
-            if not self._enough:
-                self._on_symbol(symbol, now)
+        started = time.perf_counter_ns()
+        closed = self._closed(now)
+        if closed:
+            decisions = self._strategy.decide_all(closed, now)
+            latency = (time.perf_counter_ns() - started) // 1000
+            for (bars, _), decision in zip(closed, decisions, strict=True):
+                with self._apart(bars.symbol):
+                    self._act(decision, bars, now, latency)
+                    self._last[bars.symbol] = int(bars.time[-1])
 
     def _watch(self) -> None:
         """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
         self._watcher.after_pass(self._clock.now(), self._newest)
 
-    def _on_symbol(self, symbol: str, now: datetime) -> None:
+    @contextmanager
+    def _apart(self, symbol: str) -> Iterator[None]:
         """One symbol's trouble leaves the others alone; its bar is tried again at the next pass."""
         try:
-            self._decide_newest(symbol, now)
+            yield
         except (DataError, RetryError) as error:
             self._managing = False
             logger.warning("{}: no decision: {}", symbol, error)
 
-    def _decide_newest(self, symbol: str, now: datetime) -> None:
-        started = time.perf_counter_ns()
-        bars = self._source.window(symbol, self._window)
-        newest = int(bars.time[-1])
-        last = self._last.get(symbol)
-        if last is not None and newest <= last:
-            return
-        self._managing = True
-        self._desk.manage(symbol, bars, now)
-        self._managing = False
-        self._note_missed(bars, last)
-        decision = self._strategy.decide(bars, self._source.declare(symbol), now)
-        latency = (time.perf_counter_ns() - started) // 1000
-        self._act(decision, bars, now, latency)
-        self._last[symbol] = newest
+    def _closed(self, now: datetime) -> list[tuple[Bars, Capabilities]]:
+        """Windows that end with a bar not yet decided, as far as the limit reaches.
+
+        The positions of all of them are managed first: whatever becomes of the decisions, no position is left alone.
+        """
+        found: list[tuple[Bars, Capabilities]] = []
+        for symbol in self._symbols:
+            if self._limit is not None and self._decided + len(found) >= self._limit:
+                break
+            with self._apart(symbol):
+                bars = self._source.window(symbol, self._window)
+                last = self._last.get(symbol)
+                if last is None or int(bars.time[-1]) > last:
+                    self._managing = True
+                    self._desk.manage(symbol, bars, now)
+                    self._managing = False
+                    self._note_missed(bars, last)
+                    found.append((bars, self._source.declare(symbol)))
+        return found
 
     def _note_missed(self, bars: Bars, last: int | None) -> None:
         """Bars that closed since the last pass without a decision get a row that says so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -286,9 +287,8 @@ class _Daemon:
 
     def run(self) -> RunResult:
         """Trains, trades, stops."""
-        if self.settings.models.use_lstm:
-            # Seconds of imports that nothing can interrupt: better now than in the middle of trading.
-            import_module("strategy.learning.lstm_recipe").warm_up()
+        with_torch = self.settings.models.use_lstm and self.fixed is None
+        threading.Thread(target=_settle_in, args=(with_torch,), name="settling in").start()
         for symbol in self.symbols:
             wanted = self.settings.data.history_bars
             bars = patiently(partial(self.loader.history, symbol, wanted, minimum=wanted), self.terminal.tries)
@@ -330,6 +330,17 @@ class _Daemon:
         except RetryError as error:
             logger.warning("the account is unknown at the end: {}", error)
             return None
+
+
+def _settle_in(with_torch: bool) -> None:
+    """Imports what no decision needs and no training job should begin with: seconds, beside the first bars.
+
+    What is there then stays, so the collector need not look at it: a full pass over it would hold
+    the interpreter, and every decision, for a tenth of a second.
+    """
+    if with_torch:
+        import_module("strategy.learning.lstm_recipe").warm_up()
+    gc.freeze()
 
 
 class _NoTutor:

@@ -178,12 +178,13 @@ class Heartbeat:
 
     def snapshot(self, now: datetime, last: Decision | None) -> dict[str, Any]:
         """What `status` shows."""
-        trainer = self._trainer.get_status()
+        trainer, models = self._trainer.get_status(), sorted(self._models.snapshot().items())
         return {
             "at": utc_text(now),
             "last_bar": utc_text(last.bar_time) if last else None,
             "last_decision": f"{last.symbol} {last.side.name.lower() if last.side else 'none'}: {last.reason}" if last else None,
-            "models": {slot: model.info.version for slot, model in sorted(self._models.snapshot().items())},
+            "models": {slot: model.info.version for slot, model in models},
+            "not_compiled": [slot for slot, model in models if model.backend != "onnx"],
             "trading": self._desk.trading.value,
             "risk": self._watch.report(now),
             "open_trades": len(self._desk.open_trades),

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from config.errors import FitCancelled
 from config.settings import LstmSettings, TrainingSettings
 from market_data.bars import FloatArray, IntArray
-from strategy.features import mirror
 from strategy.learning.dataset import Dataset
 from strategy.learning.recipes import Fit
 from strategy.learning.validation import walk_forward
 from strategy.lstm_model import BiLSTMWithAttention
 from strategy.lstm_predictor import Standardiser, lstm_files
+from strategy.mirror import mirror
 from strategy.predictor import Matrix
 
 TARGET_CLIP = 6.0

@@ -15,11 +15,11 @@ from xgboost.callback import TrainingCallback
 from config.errors import DataError, FitCancelled
 from config.settings import TrainingSettings
 from market_data.bars import FloatArray, IntArray
-from strategy.features import mirror
 from strategy.learning.dataset import Dataset
 from strategy.learning.labels import FLAT, LONG, SHORT
 from strategy.learning.recipes import Fit
 from strategy.learning.validation import Split, log_loss_rows, walk_forward
+from strategy.mirror import mirror
 from strategy.predictor import Matrix
 from strategy.tree_predictor import tree_files
 

@@ -132,6 +132,8 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
     lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
     if told["stopped"]:
         lines["stopped"] = [f"{slot} since {minute(stop['at'])}: {stop['reason']}" for slot, stop in told["stopped"].items()]
+    if told["running"] and last.get("not_compiled"):
+        lines["not compiled"] = f"{', '.join(last['not_compiled'])}: decisions take several times as long; the log says why"
     return lines | _journal_lines(told)
 
 

@@ -16,17 +16,19 @@ from strategy import features
 from strategy.features import (
     ALWAYS,
     FAMILIES,
+    OPTIONAL,
     SPREAD,
     VOLUME,
     WARMUP,
     atr,
     compute,
     families,
-    mirror,
+    newest,
     row_hash,
     schema_for,
     sequence_schema,
 )
+from strategy.mirror import mirror
 from strategy.past import Distance
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
@@ -91,6 +93,14 @@ def differing(bars, served, ends):
 @pytest.mark.parametrize("served", [1, 61])
 def test_a_decision_reads_what_training_read_to_the_last_digit(bars, served):
     assert differing(bars, served, (222, 300, 555, 640, 777, 905, 1_111, 1_399)) == set()
+
+
+def test_a_row_worked_out_alone_is_that_of_the_table_to_the_last_digit(bars):
+    extra = tuple(OPTIONAL)
+    schema = schema_for(ALL, extra)
+    table = compute(bars, schema).values
+    alone = [newest(bars.slice(None, end), schema, 1)[0] for end in range(WARMUP + 1, len(bars) + 1)]
+    np.testing.assert_array_equal(np.array(alone), table[WARMUP:])
 
 
 @pytest.mark.skipif(not DEV.is_dir(), reason="market data for developers is not here")

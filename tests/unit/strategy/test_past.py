@@ -49,7 +49,7 @@ def test_shared_series_end_at_the_newest_bar(past):
     assert past.step == pytest.approx(np.diff(bars.close))
     assert past.path == pytest.approx(np.abs(np.diff(bars.close)))
     assert (past.span == bars.high - bars.low).all() and (past.body == bars.close - bars.open).all()
-    assert past.true_range is past.true_range
+    assert (past.true_range == true_range(bars)).all()
     gap = np.maximum(bars.high[1:], bars.close[:-1]) - np.minimum(bars.low[1:], bars.close[:-1])
     assert true_range(bars) == pytest.approx(gap)
 
@@ -71,3 +71,23 @@ def test_a_share_of_an_unknown_whole_is_nothing_and_a_distance_in_no_unit_is_no_
     with np.errstate(invalid="ignore", divide="ignore"):
         found = table_of((Share(np.ones(1), np.array([np.nan])), Distance(np.ones(1), np.ones(1))), np.zeros(1))
     assert found[0] == 0.0 and np.isnan(found[1])
+
+
+def test_a_row_that_is_alone_is_a_number_and_the_same_one():
+    bars, series = market(40), np.random.default_rng(1).normal(size=40)
+    alone, many = Past(bars, 1), Past(bars, ROWS)
+    weights = np.linspace(0.5, 2.0, 9)
+    for of in (
+        lambda past: series[past.now],
+        lambda past: series[past.ago(3)],
+        lambda past: past.sum(series, 20),
+        lambda past: past.mean(series, 5),
+        lambda past: past.weighted(series, weights),
+        lambda past: past.highest(series, 14),
+        lambda past: past.lowest(series, 14),
+        lambda past: past.row,
+        lambda past: past.nothing,
+    ):
+        assert np.ndim(of(alone)) == 0
+        assert of(alone) == of(many)[-1]
+    assert alone.sum(series, 5, early=3).tolist() == many.sum(series, 5, early=3)[-4:].tolist()

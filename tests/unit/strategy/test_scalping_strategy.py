@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,7 +13,7 @@ from config.settings import FilterSettings
 from execution.orders import Side
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP, atr, compute, row_hash, schema_for, sequence_schema
-from strategy.predictor import BundleInfo, FeatureSchema, Forecast, Inference, newest_rows, require_schema
+from strategy.predictor import BundleInfo, FeatureSchema, Forecast, Forecasts, Inference, newest_rows, require_schema
 from strategy.scalping_strategy import NOT_SERVING, ScalpingStrategy, Scope, forecasts_of
 from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, market, still
 
@@ -258,3 +258,65 @@ def test_a_stopped_slot_is_absent_with_its_reason(bars):
     models.remove("xgboost")
     alone = strategy.decide(bars, ALL, bars.opened_at(-1) + timedelta(minutes=1))
     assert (alone.side, alone.reason) == (None, "no model serves: scalper stopped")
+
+
+# --- many symbols at one close ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Counting(Saying):
+    """Says the sum of its row as expected R, and counts how it is asked."""
+
+    asked: list = field(default_factory=list)
+
+    def predict(self, window):
+        row = newest_rows(self.info.slot, window, self.info.rows)[-1]
+        self.asked.append(1)
+        return Forecast(0.5, 0.2, Side.LONG, float(row.sum()))
+
+    def predict_many(self, values):
+        if not np.isfinite(values).all():
+            raise PredictionFailed("missing values in some row")
+        self.asked.append(len(values))
+        one = np.ones(len(values))
+        return Forecasts(0.5 * one, 0.2 * one, one.astype(int), np.array([float(row.sum()) for row in values]))
+
+
+SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
+
+
+def many(*changes):
+    """Bars of several symbols, and the instant after their close."""
+    found = [market(WARMUP + 70, symbol=symbol, seed=seed) for seed, symbol in enumerate(SYMBOLS)]
+    return [(change(bars) if change else bars, ALL) for bars, change in zip(found, (*changes, *(None,) * len(found)), strict=False)]
+
+
+def counting(**scope):
+    said = saying(symbols=SYMBOLS, **scope)
+    return Counting(said.info, said.inference, said.forecast)
+
+
+def test_a_model_that_serves_all_symbols_is_asked_once_and_says_the_same():
+    closed, model = many(), counting()
+    _, strategy = strategy_of(model)
+    now = closed[0][0].opened_at(-1) + timedelta(seconds=60)
+    together = strategy.decide_all(closed, now)
+    assert model.asked == [len(SYMBOLS)]
+    assert together == [strategy.decide(bars, known, now) for bars, known in closed]
+    assert [decision.symbol for decision in together] == list(SYMBOLS)
+
+
+def test_a_symbol_that_cannot_be_read_leaves_the_others_their_forecasts():
+    closed, model = many(lambda bars: still(bars, 60, len(bars))), counting()
+    first, *others = strategy_of(model)[1].decide_all(closed, closed[0][0].opened_at(-1) + timedelta(seconds=60))
+    assert "missing values" in first.absent["scalper"] and not first.forecasts
+    assert all(set(other.forecasts) == {"scalper"} for other in others)
+
+
+def test_a_model_of_one_symbol_and_one_that_reads_many_rows_are_asked_by_symbol():
+    closed = many()
+    own, deep = saying(slot="lstm_GBPUSD", symbols=("GBPUSD",)), counting(slot="deep", rows=60)
+    decisions = strategy_of(own, deep)[1].decide_all(closed, closed[0][0].opened_at(-1) + timedelta(seconds=60))
+    assert [set(decision.forecasts) for decision in decisions] == [{"deep"}, {"deep", "lstm_GBPUSD"}, {"deep"}]
+    assert decisions[0].absent == {"lstm_GBPUSD": "made for GBPUSD, not EURUSD"}
+    assert deep.asked == [1, 1, 1]

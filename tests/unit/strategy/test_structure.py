@@ -11,7 +11,8 @@ import pytest
 
 from market_data.bars import Bars, Timeframe
 from market_data.importers import import_file
-from strategy.features import OPTIONAL, WARMUP, compute, mirror, schema_for, sequence_schema
+from strategy.features import OPTIONAL, WARMUP, compute, schema_for, sequence_schema
+from strategy.mirror import mirror
 from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, REACH, SWAPPED
 from tests.fakes_learning import ALL, leaking, market, one_bar_ahead
 

@@ -67,9 +67,13 @@ class World:
         return bars_until(self.clock.now(), count, symbol)
 
     def declare(self, symbol):
+        self._at("declare", symbol)
         return Capabilities(volume=True, spread=True)
 
     # strategy, tutor, watcher
+    def decide_all(self, closed, now):
+        return [self.decide(bars, known, now) for bars, known in closed]
+
     def decide(self, bars, known, now):
         self._at("decide", bars.symbol)
         return a_decision(bars, self.side, "veto: spread" if self.side is None and self.number == 1 else "why")
@@ -154,7 +158,16 @@ class TestDecisions:
     def test_positions_are_managed_before_the_decision_on_the_same_bar(self):
         world = World(passes=1, side=Side.LONG)
         world.run()
-        assert [place for place, _, _ in world.calls] == ["start", "settle", "tutor", "window", "manage", "decide", "enter", "watcher"]
+        assert [place for place, _, _ in world.calls] == [
+            *("start", "settle", "tutor"),
+            *("window", "manage", "declare", "decide", "enter", "watcher"),
+        ]
+
+    def test_the_positions_of_all_symbols_are_managed_before_the_first_decision(self):
+        world = World(("EURUSD", "GBPUSD"), passes=1, side=Side.LONG)
+        world.run()
+        acts = [f"{place} {symbol}" for place, symbol, _ in world.calls if place in ("manage", "decide", "enter")]
+        assert acts == [f"{place} {symbol}" for place in ("manage", "decide", "enter") for symbol in ("EURUSD", "GBPUSD")]
 
     def test_a_stop_ends_it_before_the_next_bar(self):
         world = World()
@@ -165,9 +178,9 @@ class TestDecisions:
 
 class TestFaults:
     @pytest.mark.parametrize("error", [DataError("no bars"), TerminalCallFailed("copy_rates", -1, "busy")])
-    @pytest.mark.parametrize("place", ["window EURUSD", "decide EURUSD", "manage EURUSD"])
+    @pytest.mark.parametrize("place", ["window EURUSD", "declare EURUSD", "manage EURUSD", "enter EURUSD"])
     def test_one_symbols_trouble_leaves_the_others(self, error, place):
-        world = World(("EURUSD", "GBPUSD"), passes=3).fault(place, error, 1)
+        world = World(("EURUSD", "GBPUSD"), passes=3, side=Side.LONG).fault(place, error, 1)
         summary = world.run()
         assert world.state is TradingState.ACTIVE
         assert summary.bars == {"EURUSD": 3, "GBPUSD": 3}

@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import ArtifactError, PredictionFailed, SchemaMismatch
 from strategy.bundle import pickled
-from strategy.predictor import FeatureSchema
+from strategy.predictor import FeatureSchema, FeatureWindow
 from strategy.tree_predictor import PROBABILITY_FLOOR, tree_files, tree_scores
 from tests.fakes_models import (
     COLUMNS,
@@ -52,6 +52,14 @@ def test_the_compiled_model_forecasts_as_the_native_one(kind):
     found, expected = compiled.predict_many(values), native.predict_many(values)
     np.testing.assert_allclose(found.p_long, expected.p_long, atol=2e-5)
     np.testing.assert_allclose(found.expected_r, expected.expected_r, atol=1e-4)
+
+
+@pytest.mark.parametrize("files", [native_files, compiled_files])
+@pytest.mark.parametrize("kind", TREES)
+def test_a_row_among_many_has_the_forecast_that_it_has_alone(kind, files):
+    predictor, values = load(kind, files(kind)), rows(200, seed=8)
+    many = predictor.predict_many(values)
+    assert [many.at(i) for i in range(200)] == [predictor.predict(FeatureWindow(SCHEMA, values[i : i + 1])) for i in range(200)]
 
 
 @pytest.mark.parametrize("kind", TREES)

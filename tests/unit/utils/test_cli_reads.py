@@ -116,6 +116,13 @@ def test_status_of_a_running_daemon_tells_its_last_heartbeat(command, home):
     assert told["heartbeat_age_seconds"] >= 0
     for words in ("running, process 4711, last heartbeat", "active", "train:xgboost", "scalper v4", "no model takes a side", "373 MB"):
         assert words in text
+    assert "not compiled" not in text
+
+
+def test_status_names_the_models_that_are_served_uncompiled(command, home):
+    with hold_home(home), closing(state_of(home)) as state:
+        state.set("status", {**STATUS, "not_compiled": ["scalper"]})
+        assert "scalper: decisions take several times as long" in command("status", "--home", home.path).stdout
 
 
 RISK = {

@@ -65,6 +65,7 @@ class Body:
         self.wall, self.stop = Wall(NOW), Event()
         self.desk = TradeDesk(None, None, None, ListRecorder(self.wall), commission=0.0)
         self.due = {"train:scalper": NOW}
+        self.models = ActiveModels()
         self.idle, self.watch, self.trainer_lives = 0, Eye(), True
         self.heart = Heartbeat(
             wall=self.wall,
@@ -75,7 +76,7 @@ class Body:
             trainer=SimpleNamespace(
                 get_status=lambda: TrainerStatus("train:xgboost", self.due, {"train:scalper": "rejected: why"}, self.trainer_lives)
             ),
-            models=ActiveModels(),
+            models=self.models,
             stop=self.stop,
             idle=self._rest,
         )
@@ -100,6 +101,12 @@ def test_pause_and_resume(body):
     body.say("resume")
     assert body.desk.trading is TradingState.ACTIVE
     assert not body.stop.is_set()
+
+
+def test_models_that_are_served_uncompiled_are_named(body):
+    for slot, backend in (("scalper", "onnx"), ("xgboost", "native"), ("lstm_EURUSD", "torch")):
+        body.models.swap(slot, SimpleNamespace(info=SimpleNamespace(version=1), backend=backend))
+    assert body.heart.snapshot(NOW, None)["not_compiled"] == ["lstm_EURUSD", "xgboost"]
 
 
 def test_a_pause_survives_a_restart(body, said):

@@ -13,11 +13,12 @@ from sklearn.preprocessing import StandardScaler
 
 from config.errors import FitCancelled
 from config.settings import LstmSettings
-from strategy.features import mirror, sequence_schema
+from strategy.features import sequence_schema
 from strategy.learning.forecasting import project
 from strategy.learning.lstm_recipe import TARGET_CLIP, LstmRecipe, _Rows, _shrink, scaled
 from strategy.learning.validation import walk_forward
 from strategy.lstm_predictor import LSTMPredictor
+from strategy.mirror import mirror
 from strategy.predictor import BundleInfo, FeatureSchema, Inference
 from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, SetAfter, dataset
 

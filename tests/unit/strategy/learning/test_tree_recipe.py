@@ -11,10 +11,10 @@ import pytest
 
 from config.errors import DataError, FitCancelled
 from config.settings import TrainingSettings
-from strategy.features import mirror
 from strategy.learning.labels import LONG, SHORT
 from strategy.learning.tree_recipe import TreeRecipe
 from strategy.learning.validation import walk_forward
+from strategy.mirror import mirror
 from strategy.predictor import BundleInfo, FeatureSchema
 from strategy.tree_predictor import load_tree
 from tests.fakes_learning import IDENTITY, POLICY, SetAfter, dataset
