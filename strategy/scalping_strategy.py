@@ -42,6 +42,25 @@ class Scope:
     expiry_hours: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a decision reads of the newest bar, beside the forecasts.
+
+    Attributes:
+        opened: when it opened, UTC.
+        seconds: length of a bar.
+        atr: as computed; not a number where it cannot be.
+        feature_hash: of the feature row.
+    """
+
+    symbol: str
+    opened: datetime
+    seconds: int
+    close: float
+    atr: float
+    feature_hash: str
+
+
 class ScalpingStrategy:
     """Decides bar by bar; holds no state but its parts.
 
@@ -81,25 +100,42 @@ class ScalpingStrategy:
         snapshot = self._models.snapshot()
         window = compute(bars, schema_for(known, self._extra))
         forecasts, absent = forecasts_of(snapshot, window, bars.symbol, self._scope, now)
-        absent |= {slot: NOT_SERVING for slot in self._expected(bars.symbol) if slot not in snapshot}
+        range_ = float(atr(bars.tail(ATR_PERIOD + 1))[-1])
+        sight = Sight(bars.symbol, bars.opened_at(-1), bars.timeframe.seconds, float(bars.close[-1]), range_, row_hash(window))
+        return self.judge(sight, snapshot, forecasts, absent, now)
+
+    def judge(
+        self, sight: Sight, snapshot: Mapping[str, Predictor], forecasts: Mapping[str, Forecast], absent: Mapping[str, str], now: datetime
+    ) -> Decision:
+        """The decision that follows from what was seen and forecast.
+
+        Args:
+            sight: of the newest bar.
+            snapshot: the predictors that were asked.
+            forecasts: slot -> what it said.
+            absent: slot -> why it is silent.
+            now: the instant of the decision.
+        """
+        missing = {slot: NOT_SERVING for slot in self._expected(sight.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = self._vote(forecasts, voters)
-        opened, range_ = bars.opened_at(-1), float(atr(bars.tail(ATR_PERIOD + 1))[-1])
-        case = FilterCase(opened, now, bars.timeframe.seconds, self._max_age_bars, range_, self._filters)
-        veto = first_veto(case) if verdict.side is not None else None
+        veto = self._veto(sight, now) if verdict.side is not None else None
         return Decision(
-            symbol=bars.symbol,
-            bar_time=opened,
+            symbol=sight.symbol,
+            bar_time=sight.opened,
             side=None if veto else verdict.side,
             reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, snapshot),
             forecasts=forecasts,
-            absent=absent,
+            absent={**absent, **missing},
             versions={slot: model.info.version for slot, model in voters.items()},
             expected_r=0.0 if veto else verdict.expected_r,
-            close=float(bars.close[-1]),
-            atr=range_ if range_ > 0 else 0.0,
-            feature_hash=row_hash(window),
+            close=sight.close,
+            atr=sight.atr if sight.atr > 0 else 0.0,
+            feature_hash=sight.feature_hash,
         )
+
+    def _veto(self, sight: Sight, now: datetime) -> str | None:
+        return first_veto(FilterCase(sight.opened, now, sight.seconds, self._max_age_bars, sight.atr, self._filters))
 
     def _vote(self, forecasts: Mapping[str, Forecast], voters: Mapping[str, Predictor]) -> Verdict:
         thresholds = {slot: model.inference.threshold for slot, model in voters.items()}
@@ -118,7 +154,7 @@ def forecasts_of(
     forecasts: dict[str, Forecast] = {}
     absent: dict[str, str] = {}
     for slot, predictor in snapshot.items():
-        objection = _out_of_scope(predictor, symbol, scope, now)
+        objection = out_of_scope(predictor, symbol, scope, now)
         if objection is not None:
             absent[slot] = objection
             continue
@@ -134,7 +170,8 @@ def expired(info: BundleInfo, hours: float, now: datetime) -> bool:
     return bool(hours and info.made and now.timestamp() - info.made >= 3_600 * hours)
 
 
-def _out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
+def out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
+    """Why a predictor may not vote here, or None."""
     info = predictor.info
     if info.origin != scope.origin:
         return f"learned from {info.origin} prices, these are {scope.origin}"

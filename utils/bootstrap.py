@@ -27,11 +27,12 @@ from execution.risk import RiskGate
 from execution.risk_watch import RiskWatch
 from market_data.bars import Timeframe
 from market_data.clock import BrokerTime, SystemClock, utc_text
-from market_data.correlation import BarMemory
+from market_data.correlation import BarMemory, BarSource
 from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
 from strategy.decision import JobRun, ModelEvent
+from strategy.foresight import Foresight
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
@@ -46,6 +47,7 @@ from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
 from utils.performance import PerformanceCheck
+from utils.played_bars import PlayedBars
 from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
@@ -153,7 +155,8 @@ class _Daemon:
         self.trainer = self._trainer(origin, wall, progress)
         if fixed is None:
             self._retrain_outdated()
-        self.bars = BarMemory(self.loader)
+        self.foresight, source = self._foreseen(open_things)
+        self.bars = BarMemory(source)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
         self.desk = TradeDesk(
@@ -166,6 +169,17 @@ class _Daemon:
             blocked=terminal.blocked,
         )
         self.loop = self._loop(origin, wall)
+
+    def _foreseen(self, open_things: ExitStack) -> tuple[Foresight | None, BarSource]:
+        """Where a market is played in this process its bars need not be asked for one by one."""
+        played, settings = self.terminal.played, self.settings
+        if played is None or not self.options.foresight:
+            return None, self.loader
+        rule = BrokerTime(settings.terminal.broker_time_zone)
+        bars = PlayedBars(played, self.loader, Timeframe[settings.symbols.timeframe], rule, decision_bars(settings))
+        foresight = Foresight(bars, settings.models.feature_families)
+        open_things.callback(foresight.close)
+        return foresight, bars
 
     def _registry(self, home: Home, origin: str) -> Registry:
         override = self.settings.models.model_signing_key
@@ -261,7 +275,7 @@ class _Daemon:
         return TradingLoop(
             market=self.terminal.market,
             source=self.bars,
-            strategy=strategy_of(settings, origin, self.models),
+            strategy=strategy_of(settings, origin, self.models, self.foresight),
             desk=self.desk,
             recorder=self.journal,
             tutor=self.trainer if self.fixed is None else _NoTutor(),

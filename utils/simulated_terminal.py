@@ -20,7 +20,7 @@ from execution.terminal import ModuleTerminal, Request, Terminal
 from market_data.clock import Clock, SystemClock
 from utils.opened import SLICE, OpenTerminal, RunOptions, client_of, deadlines_of, in_worker, wait_in_slices
 from utils.simulated_broker import close_leftover, open_broker
-from utils.simulation import SYNTHETIC, simulated_module
+from utils.simulation import SYNTHETIC, Simulation, simulated_module
 from utils.terminal_watch import TerminalWatch
 
 PLAYED = frozenset({"advance", "bar_seconds"})
@@ -72,6 +72,7 @@ class _Placed:
     close: Callable[[], None]
     far: FarTerminal | None = None
     faulty: bool = False
+    module: Simulation | None = None
 
     @property
     def can_be_lost(self) -> bool:
@@ -110,6 +111,7 @@ def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenT
             close=undo.pop_all().close,
             blocked=lambda symbol: None if watch is None else watch.blocked(symbol),
             interrupt=lambda: None if placed.far is None else placed.far.interrupt(),
+            played=placed.module if options.replay and not placed.faulty else None,
         )
 
 
@@ -125,7 +127,7 @@ def _placed(settings: Settings, options: RunOptions, home: Home) -> _Placed:
         far = in_worker(make, settings, PLAYED)
         return _Placed(far, far.clock, far.close, far)
     module = make()
-    return _Placed(ModuleTerminal(module), module.clock, module.close)
+    return _Placed(ModuleTerminal(module), module.clock, module.close, module=module)
 
 
 def _rehearsing(settings: Settings, placed: _Placed) -> _Placed:
