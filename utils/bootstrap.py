@@ -38,7 +38,7 @@ from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
 from strategy.predictor import Predictor
 from strategy.trade_desk import TradeDesk
-from strategy.trading_loop import LoopSummary, TradingLoop
+from strategy.trading_loop import LoopSummary, Market, TradingLoop
 from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
 from utils.deciding import decision_bars, strategy_of
@@ -51,6 +51,7 @@ from utils.played_bars import PlayedBars
 from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
+from utils.simulated_terminal import CommittingMarket
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
 from utils.trade_journal import TradeJournal
 from utils.watchdogs import Watchdogs
@@ -142,7 +143,7 @@ class _Daemon:
         self.settings, self.options, self.terminal, self.stop, self.fixed = settings, options, terminal, stop, fixed
         wall = SystemClock()
         self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
-        self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
+        self.journal = self._journal(home)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
         open_things.callback(self.state.close)
@@ -167,8 +168,25 @@ class _Daemon:
             commission=settings.risk.commission_per_lot,
             symbols=self.symbols,
             blocked=terminal.blocked,
+            revision=self._revision,
         )
         self.loop = self._loop(origin, wall)
+
+    def _journal(self, home: Home) -> TradeJournal:
+        """Where a replay commits many bars together the broker's book goes along."""
+        terminal, held = self.terminal, None
+        if terminal.played is not None and self.options.commit_bars:
+            terminal.played.hold()
+            held = terminal.played.commit
+        return TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock, held=held)
+
+    def _market(self) -> Market:
+        every = self.options.commit_bars
+        return CommittingMarket(self.terminal.market, self.journal.commit, every) if every else self.terminal.market
+
+    def _revision(self) -> int | None:
+        """Of the simulated broker's books, where they are in this process."""
+        return None if self.terminal.played is None else self.terminal.played.revision
 
     def _foreseen(self, open_things: ExitStack) -> tuple[Foresight | None, BarSource]:
         """Where a market is played in this process its bars need not be asked for one by one."""
@@ -200,6 +218,7 @@ class _Daemon:
             news=NewsDesk(self.settings.news, BrokerTime(self.settings.terminal.broker_time_zone)),
             bars=self.bars,
             clock=terminal.clock,
+            revision=self._revision,
         )
 
     def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:
@@ -273,7 +292,7 @@ class _Daemon:
             idle=self.journal.checkpoint,
         )
         return TradingLoop(
-            market=self.terminal.market,
+            market=self._market(),
             source=self.bars,
             strategy=strategy_of(settings, origin, self.models, self.foresight),
             desk=self.desk,

@@ -34,6 +34,7 @@ class RunOptions:
         bars: decided bars after which the run ends; None: no limit.
         live: the second half of the double opt-in.
         foresight: a replay works decisions out many bars at a time, where it can.
+        commit_bars: bars whose records a replay in this process commits together; killed, it goes on from the last of them. 0: every record by itself.
     """
 
     source: tuple[str, ...] = (SYNTHETIC,)
@@ -42,6 +43,7 @@ class RunOptions:
     bars: int | None = None
     live: bool = False
     foresight: bool = True
+    commit_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
