@@ -93,7 +93,22 @@ class _Block:
     number: int
     rows: Future[_Rows | None]
     said: dict[Predictor, Future[_Said | None]] = field(default_factory=dict)
-    sure: tuple[tuple[Predictor, ...], Mask] | None = None
+    answer: _Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What the models in service say of a block together.
+
+    Attributes:
+        asked: those models.
+        sure: for each bar, whether it may be decided so.
+        forecasts: of each model, for each bar.
+    """
+
+    asked: tuple[Predictor, ...]
+    sure: Sequence[bool]
+    forecasts: Sequence[Sequence[Forecast]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,21 +161,22 @@ class Foresight:
         """
         found = self._current.get(symbol)
         if found is None or time not in found[0].place:
-            found = self._move(symbol, time, known, models)
+            found = self._move(symbol, time, known, tuple(models.values()))
             if found is None:
                 return None
         rows, block = found
         place = rows.place[time]
         asked = tuple(models.values())
-        if block.sure is None or block.sure[0] != asked:
-            block.sure = (asked, self._asked(symbol, block, models, known))
-        if not block.sure[1][place]:
+        answer = block.answer
+        if answer is None or answer.asked != asked:
+            answer = block.answer = self._asked(symbol, block, asked, known)
+        if not answer.sure[place]:
             return None
-        return rows.sights[place], {slot: block.said[model].result().forecasts[place] for slot, model in models.items()}  # type: ignore[union-attr]  # `sure` only where all have answered
+        return rows.sights[place], {slot: said[place] for slot, said in zip(models, answer.forecasts, strict=True)}
 
     # --- moving on ----------------------------------------------------------------------------
 
-    def _move(self, symbol: str, time: int, known: Capabilities, models: Mapping[str, Predictor]) -> tuple[_Rows, _Block] | None:
+    def _move(self, symbol: str, time: int, known: Capabilities, models: Sequence[Predictor]) -> tuple[_Rows, _Block] | None:
         """The block of a bar; the ones after it are begun."""
         number = self._bars.block_of(symbol, time)
         blocks = self._blocks.setdefault(symbol, {})
@@ -174,25 +190,28 @@ class Foresight:
         self._current[symbol] = rows, blocks[number]
         return self._current[symbol]
 
-    def _begun(self, symbol: str, number: int, known: Capabilities, models: Mapping[str, Predictor]) -> _Block:
+    def _begun(self, symbol: str, number: int, known: Capabilities, models: Sequence[Predictor]) -> _Block:
         """A block of which rows and forecasts are on their way. First in, first out: rows come before whoever waits for them."""
         block = self._blocks[symbol].get(number)
         if block is None:
             block = self._blocks[symbol][number] = _Block(number, self._pool.submit(self._rows_of, symbol, number, known))
-        for model in models.values():
+        for model in models:
             if model not in block.said:
                 block.said[model] = self._pool.submit(_said, block.rows, model)
         return block
 
-    def _asked(self, symbol: str, block: _Block, models: Mapping[str, Predictor], known: Capabilities) -> Mask:
+    def _asked(self, symbol: str, block: _Block, models: tuple[Predictor, ...], known: Capabilities) -> _Answer:
         """Asks the models that serve now, forgets those that do not, and waits."""
         for later in range(block.number, block.number + AHEAD + 1):
             begun = self._begun(symbol, later, known, models)
-            begun.said = {model: said for model, said in begun.said.items() if model in models.values()}
-        answers = [(block.said[model].result(), model.inference.threshold) for model in models.values()]
+            begun.said = {model: said for model, said in begun.said.items() if model in models}
         rows = block.rows.result()
         size = 0 if rows is None else len(rows.sights)
-        return _sure([said for said, _ in answers], [threshold for _, threshold in answers], size)
+        said = [one for model in models if (one := block.said[model].result()) is not None]
+        if len(said) < len(models):  # somebody has to be asked bar by bar
+            return _Answer(models, [False] * size, ())
+        sure = _sure(said, [model.inference.threshold for model in models], size)
+        return _Answer(models, sure.tolist(), [one.forecasts for one in said])
 
     def _rows_of(self, symbol: str, number: int, known: Capabilities) -> _Rows | None:
         bars, first = self._bars.block(symbol, number)
@@ -251,15 +270,12 @@ def _listed(told: Forecasts) -> list[Forecast]:
     return [Forecast(p_long, p_short, _SIDES[side], expected) for p_long, p_short, side, expected in zip(*columns, strict=True)]
 
 
-def _sure(answers: Sequence[_Said | None], thresholds: Sequence[float], size: int) -> Mask:
+def _sure(said: Sequence[_Said], thresholds: Sequence[float], size: int) -> Mask:
     """Bars on which no rounding of a forecast can change the decision or its wording, (size,).
 
-    That is where every model was asked, none is near its threshold or undecided between the sides,
+    That is where every model could be asked, none is near its threshold or undecided between the sides,
     no two are equally near to voting, and no figure that may be written is near to being rounded otherwise.
     """
-    if any(said is None for said in answers):
-        return np.zeros(size, dtype=bool)
-    said = [one for one in answers if one is not None]
     sure = np.ones(size, dtype=bool)
     margins = [one.expected - threshold for one, threshold in zip(said, thresholds, strict=True)]
     for one, margin in zip(said, margins, strict=True):
@@ -317,6 +333,10 @@ class ForeseeingStrategy(ScalpingStrategy):
     def __init__(self, foresight: Foresight, *rest: Any) -> None:
         super().__init__(*rest)
         self._foresight = foresight
+
+    def decide_all(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
+        """The decisions on the newest bars of several symbols."""
+        return [self.decide(bars, known, now) for bars, known in closed]
 
     def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
         """The decision on the newest bar; see `ScalpingStrategy.decide`."""

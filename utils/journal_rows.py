@@ -69,8 +69,8 @@ def decision_values(outcome: DecisionOutcome) -> Values:
         float(decision.atr),
         decision.feature_hash,
         _forecasts_text(decision.forecasts),
-        json_text(decision.absent),
-        _versions_text(tuple(decision.versions.items())),
+        _repeated_text(tuple(decision.absent.items())),
+        _repeated_text(tuple(decision.versions.items())),
         outcome.order_key,
         int(outcome.latency_us),
     )
@@ -320,8 +320,9 @@ def _quoted(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _versions_text(versions: tuple[tuple[str, int], ...]) -> str:
-    return json_text(dict(versions))
+def _repeated_text(items: tuple[tuple[str, int | str], ...]) -> str:
+    """What `json_text` makes of a mapping that one bar after the other repeats."""
+    return json_text(dict(items))
 
 
 def _read_forecast(values: Mapping[str, Any]) -> Forecast:

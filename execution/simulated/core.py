@@ -133,7 +133,7 @@ class TerminalCore:
     @property
     def revision(self) -> int:
         """A number that grows whenever positions, orders, deals or the balance change."""
-        return self._ledger.revision + len(self._ledger.orders) + len(self._ledger.deals)
+        return self._ledger.revision + self._ledger.next_order + self._ledger.next_deal
 
     def close(self) -> None:
         """Closes the broker's book; the terminal cannot be used afterwards."""

@@ -101,7 +101,7 @@ def _fitted(kind: str, x: Matrix, y: Any, schema: FeatureSchema) -> tuple[Any, d
 def _forest() -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(TREES, max_depth=DEPTH, min_samples_leaf=5, max_features="sqrt", random_state=0, n_jobs=1)
+    return RandomForestClassifier(TREES, max_depth=DEPTH, min_samples_leaf=20, max_features="sqrt", random_state=0, n_jobs=1)
 
 
 def _booster() -> Any:
