@@ -76,12 +76,13 @@ class Scene:
 
         options = RunOptions((self.source,), replay=True, bars=self.bars, foresight=foresight, commit_bars=commit_bars)
         with TemporaryDirectory(ignore_cleanup_errors=True) as home, patch.object(TradingLoop, "run", run):
-            result = bootstrap.run(_settings(), options, Path(home), self.models)
+            result = bootstrap.run(run_settings(), options, Path(home), self.models)
         return Played(self.bars / spent[0], result.summary)
 
 
 @cache
-def _settings() -> Settings:
+def run_settings() -> Settings:
+    """Of the daemon that is timed."""
     return load_settings(Path("no.env"), {"history_bars": str(HISTORY), "log_level": "ERROR", "symbols": SYMBOL})
 
 
@@ -104,7 +105,7 @@ def serving(table: Matrix, percentile: float, *kinds: str) -> dict[str, Predicto
         percentile: of expected R; the threshold.
         kinds: which models.
     """
-    exit_hash = ExitPolicy.from_settings(_settings().exits).hash
+    exit_hash = ExitPolicy.from_settings(run_settings().exits).hash
     made: dict[str, Predictor] = {}
     for slot, model in predictors().items():
         if model.info.kind in kinds:
