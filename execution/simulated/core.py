@@ -136,9 +136,10 @@ class TerminalCore:
         return self._ledger.revision + self._ledger.next_order + self._ledger.next_deal
 
     def close(self) -> None:
-        """Closes the broker's book; the terminal cannot be used afterwards."""
+        """Closes the broker's book, with what was held back; the terminal cannot be used afterwards."""
         with self._lock:
             self.commit()
+            self._holds = False  # a second call has nothing to write
             if self._book is not None:
                 self._book.close()
 
