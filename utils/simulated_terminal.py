@@ -16,7 +16,7 @@ from config.settings import Settings
 from execution.far_terminal import FarTerminal
 from execution.simulated.faults import FaultyTerminal
 from execution.simulated.rehearsal import rehearsed_plan
-from execution.terminal import ModuleTerminal, Request, Terminal
+from execution.terminal import ModuleTerminal, PlayedTerminal, Request, Terminal
 from market_data.clock import Clock, SystemClock
 from strategy.trading_loop import Market
 from utils.opened import SLICE, OpenTerminal, RunOptions, client_of, deadlines_of, in_worker, wait_in_slices
@@ -167,7 +167,8 @@ def _placed(settings: Settings, options: RunOptions, home: Home) -> _Placed:
         far = in_worker(make, settings, PLAYED)
         return _Placed(far, far.clock, far.close, far)
     module = make()
-    return _Placed(ModuleTerminal(module), module.clock, module.close, module=module)
+    terminal = PlayedTerminal(module) if options.replay else ModuleTerminal(module)
+    return _Placed(terminal, module.clock, module.close, module=module)
 
 
 def _rehearsing(settings: Settings, placed: _Placed) -> _Placed:
