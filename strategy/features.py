@@ -140,12 +140,7 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
 
 def row_hash(window: FeatureWindow) -> str:
     """Sixteen hex digits over the newest row's bytes; equal rows, equal hash, on every machine."""
-    return hash_of(window.values[-1])
-
-
-def hash_of(row: Matrix) -> str:
-    """Sixteen hex digits over one feature row."""
-    return hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest()
+    return hashlib.blake2b(window.values[-1].tobytes(), digest_size=8).hexdigest()
 
 
 def _rows(bars: Bars, extra: tuple[str, ...]) -> Matrix:

@@ -29,7 +29,7 @@ from execution.orders import Side
 from market_data.bars import Bars, Capabilities, FloatArray
 from market_data.clock import from_epoch
 from strategy.decision import Decision
-from strategy.features import atr, compute, hash_of, schema_for
+from strategy.features import atr, compute, row_hash, schema_for
 from strategy.predictor import (
     BundleInfo,
     FeatureWindow,
@@ -220,7 +220,7 @@ class Foresight:
         window = compute(bars, schema_for(known, self._extra))
         times, closes, ranges = (part[first:].tolist() for part in (bars.time, bars.close, atr(bars)))
         sights = [
-            Sight(symbol, from_epoch(time), bars.timeframe.seconds, close, range_, hash_of(row))
+            Sight(symbol, from_epoch(time), bars.timeframe.seconds, close, range_, row_hash(FeatureWindow(window.schema, row[None])))
             for time, close, range_, row in zip(times, closes, ranges, window.values[first:], strict=True)
         ]
         return _Rows(window, first, {time: place for place, time in enumerate(times)}, sights)

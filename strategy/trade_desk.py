@@ -21,8 +21,6 @@ from strategy.position_book import Books, PositionBook, Records, Revision, unkno
 from strategy.stop_guard import Mend, StopGuard
 from strategy.stop_management import Caretaker
 
-_HOUR = timedelta(hours=1)
-
 
 class Broker(Books, Protocol):
     """What the desk asks of the terminal, beside its books."""
@@ -182,7 +180,7 @@ class TradeDesk:
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and so at the start of every trading day, which is that of an hour."""
-        if self._equity_hour is not None and timedelta(0) <= now - self._equity_hour < _HOUR:
+        if self._equity_hour is not None and timedelta(0) <= now - self._equity_hour < timedelta(hours=1):
             return
         start = trading_day_start(now)
         account = self._broker.account()
