@@ -311,6 +311,11 @@ class AmongMany:
         """Calibration, payoff and threshold."""
         return self.model.inference
 
+    @property
+    def backend(self) -> str:
+        """What runs it."""
+        return self.model.backend
+
     def predict(self, window: FeatureWindow) -> Forecast:
         """Forecast for the newest row of a window; see `Predictor.predict`."""
         require_schema(self.info.slot, self.info.schema, window.schema)

@@ -202,6 +202,11 @@ class Predictor(Protocol):
         """Calibration, payoff and threshold."""
         ...
 
+    @property
+    def backend(self) -> str:
+        """What runs it: `onnx`, or else the library that fitted it, which is many times slower."""
+        ...
+
     def predict(self, window: FeatureWindow) -> Forecast:
         """Forecast for the newest row of a window.
 

@@ -27,18 +27,18 @@ from execution.risk import RiskGate
 from execution.risk_watch import RiskWatch
 from market_data.bars import Timeframe
 from market_data.clock import BrokerTime, SystemClock, utc_text
-from market_data.correlation import BarMemory, BarSource
+from market_data.correlation import BarMemory
 from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
 from strategy.decision import JobRun, ModelEvent
-from strategy.foresight import Foresight
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
 from strategy.predictor import Predictor
 from strategy.trade_desk import TradeDesk
-from strategy.trading_loop import LoopSummary, Market, TradingLoop
+from strategy.trading_loop import LoopSummary, TradingLoop
+from utils import lockstep
 from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
 from utils.deciding import decision_bars, strategy_of
@@ -47,13 +47,10 @@ from utils.heartbeat import Heartbeat
 from utils.logs import configure
 from utils.model_history import complete_history
 from utils.performance import PerformanceCheck
-from utils.played_bars import PlayedBars
 from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
-from utils.simulated_terminal import CommittingMarket
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
-from utils.trade_journal import TradeJournal
 from utils.watchdogs import Watchdogs
 
 INTERRUPTED = 130
@@ -143,7 +140,7 @@ class _Daemon:
         self.settings, self.options, self.terminal, self.stop, self.fixed = settings, options, terminal, stop, fixed
         wall = SystemClock()
         self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
-        self.journal = self._journal(home)
+        self.journal = lockstep.journal_of(options, terminal, home)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
         open_things.callback(self.state.close)
@@ -156,7 +153,7 @@ class _Daemon:
         self.trainer = self._trainer(origin, wall, progress)
         if fixed is None:
             self._retrain_outdated()
-        self.foresight, source = self._foreseen(open_things)
+        self.foresight, source = lockstep.foreseen(settings, options, terminal, self.loader, open_things)
         self.bars = BarMemory(source)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
@@ -168,36 +165,9 @@ class _Daemon:
             commission=settings.risk.commission_per_lot,
             symbols=self.symbols,
             blocked=terminal.blocked,
-            revision=self._revision,
+            revision=partial(lockstep.revision_of, self.terminal),
         )
         self.loop = self._loop(origin, wall)
-
-    def _journal(self, home: Home) -> TradeJournal:
-        """Where a replay commits many bars together the broker's book goes along."""
-        terminal, held = self.terminal, None
-        if terminal.played is not None and self.options.commit_bars:
-            terminal.played.hold()
-            held = terminal.played.commit
-        return TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock, held=held)
-
-    def _market(self) -> Market:
-        every = self.options.commit_bars
-        return CommittingMarket(self.terminal.market, self.journal.commit, every) if every else self.terminal.market
-
-    def _revision(self) -> int | None:
-        """Of the simulated broker's books, where they are in this process."""
-        return None if self.terminal.played is None else self.terminal.played.revision
-
-    def _foreseen(self, open_things: ExitStack) -> tuple[Foresight | None, BarSource]:
-        """Where a market is played in this process its bars need not be asked for one by one."""
-        played, settings = self.terminal.played, self.settings
-        if played is None or not self.options.foresight:
-            return None, self.loader
-        rule = BrokerTime(settings.terminal.broker_time_zone)
-        bars = PlayedBars(played, self.loader, Timeframe[settings.symbols.timeframe], rule, decision_bars(settings))
-        foresight = Foresight(bars, settings.models.feature_families)
-        open_things.callback(foresight.close)
-        return foresight, bars
 
     def _registry(self, home: Home, origin: str) -> Registry:
         override = self.settings.models.model_signing_key
@@ -218,7 +188,7 @@ class _Daemon:
             news=NewsDesk(self.settings.news, BrokerTime(self.settings.terminal.broker_time_zone)),
             bars=self.bars,
             clock=terminal.clock,
-            revision=self._revision,
+            revision=partial(lockstep.revision_of, self.terminal),
         )
 
     def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:
@@ -292,7 +262,7 @@ class _Daemon:
             idle=self.journal.checkpoint,
         )
         return TradingLoop(
-            market=self._market(),
+            market=lockstep.market_of(self.options, self.terminal, self.journal),
             source=self.bars,
             strategy=strategy_of(settings, origin, self.models, self.foresight),
             desk=self.desk,
