@@ -72,6 +72,7 @@ class EquityGuard:
         self._transfers: dict[int, Deal] = {}
         self._balance: float | None = None
         self._searched: datetime | None = None
+        self._followed: Account | None = None
         if self.tripped:
             logger.error("the drawdown switch has tripped: {}; no entries until `resume --drawdown`", self.tripped)
 
@@ -93,8 +94,12 @@ class EquityGuard:
         """
         if not (math.isfinite(account.equity) and account.equity > 0):
             return
+        searching = self._should_search(account, now)
+        if account is self._followed and not searching:
+            return  # this very record has moved the mark already
+        self._followed = None
         self.equity = account.equity
-        if self._should_search(account, now):
+        if searching:
             self._search(now, day_start)
             self._count_transfers(account.equity)
             self._balance = account.balance
@@ -102,6 +107,7 @@ class EquityGuard:
             return
         mark = self.mark or Watermark(account.equity, max(self._transfers, default=0), utc_text(now))
         self._keep(followed(mark, account.equity, self._limit, utc_text(now)))
+        self._followed = account
 
     def _should_search(self, account: Account, now: datetime) -> bool:
         if self.mark is None or self._searched is None or account.balance != self._balance:

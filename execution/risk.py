@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from config.errors import OrderDenied
@@ -288,5 +289,11 @@ def trading_day_start(instant: datetime) -> datetime:
     >>> trading_day_start(datetime(2024, 7, 2, 3, 0, tzinfo=UTC)).isoformat()
     '2024-07-01T21:00:00+00:00'
     """
-    eve = trading_day(instant) - timedelta(days=1)
+    return _day_start(instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+
+
+@lru_cache(maxsize=64)
+def _day_start(hour: datetime) -> datetime:
+    """The same for the whole hour: a trading day begins on one."""
+    eve = trading_day(hour) - timedelta(days=1)
     return datetime(eve.year, eve.month, eve.day, 17, tzinfo=NEW_YORK).astimezone(UTC)

@@ -6,6 +6,7 @@ account as it is then.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -70,6 +71,7 @@ class RiskWatch:
         news: the calendar.
         bars: windows that the loop has read.
         clock: market time.
+        revision: a number that grows with every change of the broker's books; None: it does not say.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class RiskWatch:
         news: NewsDesk,
         bars: BarMemory,
         clock: Clock,
+        revision: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._risk = risk
         self._filters = filters
@@ -95,6 +98,8 @@ class RiskWatch:
         self._specs: dict[str, SymbolSpec] = {}
         self._positions: tuple[Position, ...] = ()
         self._looked: datetime | None = None
+        self._revision = revision
+        self._flat: tuple[int, Account] | None = None
 
     @property
     def tripped(self) -> str:
@@ -117,12 +122,21 @@ class RiskWatch:
         self._looked = now
         self._news.refresh(now)
         try:
-            positions = self._terminal.positions()
-            self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in positions})}
-            self._positions = positions
-            self._guard.observe(self._terminal.account(), now, trading_day_start(now))
+            self._guard.observe(self._account(), now, trading_day_start(now))
         except RetryError as error:
             logger.warning("the risk watch could not look around: {}", error)
+
+    def _account(self) -> Account:
+        """The account, after a look at positions and symbols; as it was where there is no position and no book has changed."""
+        revision = self._revision()
+        if self._flat is not None and revision == self._flat[0]:
+            return self._flat[1]
+        positions = self._terminal.positions()
+        self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in positions})}
+        self._positions = positions
+        account = self._terminal.account()
+        self._flat = None if positions or account.margin or revision is None else (revision, account)
+        return account
 
     def scene(self, proposal: Proposal, state: RiskState) -> Scene:
         """What surrounds an entry now.

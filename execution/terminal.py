@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from market_data.clock import Clock
+
 SUCCESS = 1
 NO_CONNECTION = -10004
 
@@ -104,3 +106,52 @@ class ModuleTerminal:
             value = getattr(self._module, request.function)(*request.args, **request.kwargs)
             code, message = self._module.last_error()
         return Reply(value, int(code), str(message))
+
+
+class PlayedModule(Protocol):
+    """A simulated module, which stands still between two instants."""
+
+    @property
+    def clock(self) -> Clock:
+        """The simulated now."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change of its books."""
+        ...
+
+
+REMEMBERED = frozenset({"account_info", "positions_get", "symbol_info", "symbol_info_tick", "order_calc_margin", "order_calc_profit"})
+"""Questions whose answers are records that nobody can change."""
+
+
+class PlayedTerminal(ModuleTerminal):
+    """A simulated module in a replay: while its time stands still and no book changes, a question has one answer.
+
+    The loop, the desk and the watch ask for the same account, symbol and positions at the same instant.
+    """
+
+    def __init__(self, module: PlayedModule) -> None:
+        super().__init__(module)
+        self._played = module
+        self._told: dict[object, Reply] = {}
+        self._standing: object = None
+
+    def call(self, request: Request) -> Reply:
+        """Answers from memory where it can; whatever is no mere question makes it forget."""
+        if request.function not in REMEMBERED:
+            self._told.clear()
+            return super().call(request)
+        standing = (self._played.clock.now(), self._played.revision)
+        if standing != self._standing:
+            self._told.clear()
+            self._standing = standing
+        key = (request.function, request.args, tuple(request.kwargs.items()))
+        told = self._told.get(key)
+        if told is not None:
+            return told
+        reply = super().call(request)
+        if reply.value is not None:  # a failure may pass
+            self._told[key] = reply
+        return reply

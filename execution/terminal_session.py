@@ -36,6 +36,7 @@ class TerminalSession:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._known: Account | None = None
+        self._read: tuple[Any, Account] | None = None
         self._selected: tuple[str, ...] = ()
 
     def connect(
@@ -75,7 +76,7 @@ class TerminalSession:
             self._select_again()
         except TerminalCallFailed as error:
             raise TerminalUnavailable(f"the terminal of {server or 'this machine'} cannot be reached: {error}") from error
-        self._known = account
+        self._known, self._read = account, None
         return account
 
     def _let_go(self) -> None:
@@ -131,10 +132,14 @@ class TerminalSession:
         Raises:
             AccountChanged: it is another one than `connect` verified.
         """
-        account = account_from(self._value("account_info"))
+        raw = self._value("account_info")
+        if self._read is not None and raw is self._read[0]:
+            return self._read[1]  # the very record that was read and verified last
+        account = account_from(raw)
         change = account_change(self._known, account) if self._known is not None else None
         if change is not None:
             raise AccountChanged(change)
+        self._read = (raw, account)
         return account
 
     def _own(self, function: str, *args: Any, **kwargs: Any) -> Any:

@@ -86,6 +86,11 @@ class OrderSearch:
         self._absent.pop(intent.key, None)
         self._given_up.pop(intent.key, None)
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to look for."""
+        return not self._pending and not self._given_up
+
     def unresolved(self, symbol: str) -> int:
         """Orders on a symbol whose outcome is not known."""
         return sum(intent.symbol == symbol for intent in self._pending.values())

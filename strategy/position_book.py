@@ -7,7 +7,7 @@ Every step may be cut short by a crash: `start` goes on from whatever the journa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -72,16 +72,30 @@ class Records(OrderRecords, Protocol):
         ...
 
 
+Revision = Callable[[], int | None]
+
+
+def unknown_revision() -> None:
+    """Of a broker that does not say when its books change."""
+
+
 class PositionBook:
     """Open trades and unresolved orders of one account.
+
+    Args:
+        broker: its books.
+        records: the journal.
+        revision: a number that grows with every change of the broker's books; None: it does not say.
 
     Attributes:
         held: our positions as the broker showed them last, by ticket.
     """
 
-    def __init__(self, broker: Books, records: Records) -> None:
+    def __init__(self, broker: Books, records: Records, revision: Revision = unknown_revision) -> None:
         self._broker = broker
         self._records = records
+        self._revision = revision
+        self._settled: int | None = None
         self._open: dict[int, TradeEntry] = {}
         self._search = OrderSearch(broker, records)
         self._astray: frozenset[int] = frozenset()
@@ -127,6 +141,9 @@ class PositionBook:
         Raises:
             RetryError: the terminal does not answer, or shows another account, whose books tell nothing of ours.
         """
+        revision = self._revision()
+        if revision is not None and revision == self._settled and not self._astray and self._search.idle:
+            return  # the books are those that were read last
         hedging = self._broker.account().hedging
         claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
         for intent, result in self._search.look(now, claimed, hedging=hedging):
@@ -137,6 +154,7 @@ class PositionBook:
         self._astray = frozenset(self._open.keys() - held.keys())
         for ticket in sorted(held.keys() - self._open.keys()):
             self._adopt(held[ticket])
+        self._settled = revision
 
     # --- what became of an order ------------------------------------------------------------
 

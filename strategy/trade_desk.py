@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from loguru import logger
@@ -17,7 +17,7 @@ from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
 from strategy.decision import Decision, DecisionOutcome, TradeEntry
-from strategy.position_book import Books, PositionBook, Records
+from strategy.position_book import Books, PositionBook, Records, Revision, unknown_revision
 from strategy.stop_guard import Mend, StopGuard
 from strategy.stop_management import Caretaker
 
@@ -88,6 +88,7 @@ class TradeDesk:
         commission: account currency per lot and side.
         symbols: on which decisions are made; trades on others are only brought to their end.
         blocked: why nothing may be opened on a symbol now, or None; asked with an empty name about all.
+        revision: a number that grows with every change of the broker's books; None: it does not say.
 
     Attributes:
         state: ACTIVE until an unexpected error says otherwise; only a restart lifts what an error set.
@@ -104,6 +105,7 @@ class TradeDesk:
         commission: float,
         symbols: Collection[str] = (),
         blocked: Callable[[str], str | None] = lambda symbol: None,
+        revision: Revision = unknown_revision,
     ) -> None:
         self._broker = broker
         self._gate = gate
@@ -112,7 +114,7 @@ class TradeDesk:
         self._commission = commission
         self._symbols = frozenset(symbols)
         self._blocked = blocked
-        self._book = PositionBook(broker, ledger)
+        self._book = PositionBook(broker, ledger, revision)
         self._caretaker = Caretaker(broker, policy, commission)
         self._guard = StopGuard()
         self.state = TradingState.ACTIVE
@@ -177,19 +179,17 @@ class TradeDesk:
         self.close(entry, "unprotected", now)
 
     def _note_equity(self, now: datetime) -> None:
-        """Equity once an hour, and at the start of every trading day."""
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        start = trading_day_start(now)
-        new_day = self._day_equity is None or self._day_equity[0] != start
-        if hour == self._equity_hour and not new_day:
+        """Equity once an hour, and so at the start of every trading day, which is that of an hour."""
+        if self._equity_hour is not None and timedelta(0) <= now - self._equity_hour < timedelta(hours=1):
             return
+        start = trading_day_start(now)
         account = self._broker.account()
         self._ledger.record_equity(now, account)
-        self._equity_hour = hour
-        if new_day:
+        if self._day_equity is None or self._day_equity[0] != start:
             known = self._ledger.equity_since(start)
             self._day_equity = (start, account.equity if known is None else known)
             logger.debug("trading day {} opens with equity {:.2f}", trading_day(now), self._day_equity[1])
+        self._equity_hour = now.replace(minute=0, second=0, microsecond=0)
 
     # --- entries ----------------------------------------------------------------------------
 

@@ -244,7 +244,7 @@ class TradingLoop:
 
     def _note_missed(self, bars: Bars, last: int | None) -> None:
         """Bars that closed since the last pass without a decision get a row that says so."""
-        if last is None:
+        if last is None or (len(bars) > 1 and bars.time.item(-2) <= last):
             return
         for opened in bars.time[(bars.time > last)][:-1]:
             missed = Decision(bars.symbol, from_epoch(int(opened)), None, "missed: a newer bar had closed before this one could be decided")

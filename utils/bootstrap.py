@@ -39,6 +39,7 @@ from strategy.learning.serving import ModelServer
 from strategy.predictor import Predictor
 from strategy.trade_desk import TradeDesk
 from strategy.trading_loop import LoopSummary, TradingLoop
+from utils import lockstep
 from utils.auto_trainer import AutoTrainer
 from utils.checks import Check
 from utils.deciding import decision_bars, strategy_of
@@ -52,7 +53,6 @@ from utils.probation_check import ProbationCheck, life_rules
 from utils.progress import TrainingProgress
 from utils.shared_state import SharedState
 from utils.terminals import OpenTerminal, RunOptions, open_terminal, origin_of, patiently, select_symbols
-from utils.trade_journal import TradeJournal
 from utils.watchdogs import Watchdogs
 
 INTERRUPTED = 130
@@ -142,7 +142,7 @@ class _Daemon:
         self.settings, self.options, self.terminal, self.stop, self.fixed = settings, options, terminal, stop, fixed
         wall = SystemClock()
         self.symbols = select_symbols(terminal.client, settings.symbols.symbols, terminal.tries)
-        self.journal = TradeJournal(home.journal, account=terminal.account_name, mode=terminal.mode, clock=terminal.clock)
+        self.journal = lockstep.journal_of(options, terminal, home)
         open_things.callback(self.journal.close)
         self.state = SharedState(home.shared_state, wall)
         open_things.callback(self.state.close)
@@ -155,7 +155,8 @@ class _Daemon:
         self.trainer = self._trainer(origin, wall, progress)
         if fixed is None:
             self._retrain_outdated()
-        self.bars = BarMemory(self.loader)
+        self.foresight, source = lockstep.foreseen(settings, options, terminal, self.loader, open_things)
+        self.bars = BarMemory(source)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
         self.desk = TradeDesk(
@@ -166,6 +167,7 @@ class _Daemon:
             commission=settings.risk.commission_per_lot,
             symbols=self.symbols,
             blocked=terminal.blocked,
+            revision=partial(lockstep.revision_of, self.terminal),
         )
         self.loop = self._loop(origin, wall)
 
@@ -188,6 +190,7 @@ class _Daemon:
             news=NewsDesk(self.settings.news, BrokerTime(self.settings.terminal.broker_time_zone)),
             bars=self.bars,
             clock=terminal.clock,
+            revision=partial(lockstep.revision_of, self.terminal),
         )
 
     def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:
@@ -266,9 +269,9 @@ class _Daemon:
             idle=self.journal.checkpoint,
         )
         return TradingLoop(
-            market=self.terminal.market,
+            market=lockstep.market_of(self.options, self.terminal, self.journal),
             source=self.bars,
-            strategy=strategy_of(settings, origin, self.models),
+            strategy=strategy_of(settings, origin, self.models, self.foresight),
             desk=self.desk,
             recorder=self.journal,
             tutor=self.trainer if self.fixed is None else _NoTutor(),

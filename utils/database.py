@@ -51,6 +51,7 @@ class Database:
         path: the file; made if it is not there, unless `readonly`.
         migrations: the schema's steps, oldest first; `PRAGMA user_version` counts those done.
         readonly: for other processes' files: nothing is ever written or upgraded.
+        held: writes are kept back until `commit`, all of them or none; what dies before is as if it had never written.
 
     Raises:
         StorageError: the file is damaged, cannot be opened, or was made by a newer version.
@@ -58,8 +59,9 @@ class Database:
         StorageBusy: another process held it for longer than five seconds.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[Migration], *, readonly: bool = False) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Migration], *, readonly: bool = False, held: bool = False) -> None:
         self.path = path
+        self._held = held
         self._lock = threading.Lock()
         _require_whole(path)
         with _translated(path):
@@ -72,9 +74,26 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Closes the file; a second call does nothing, every other call then fails."""
-        with self._lock:
-            self._connection.close()
+        """Commits what was held back and closes the file; a second call does nothing, every other call then fails."""
+        with self._lock, suppress(sqlite3.ProgrammingError):
+            try:
+                self._commit()
+            finally:
+                self._connection.close()
+
+    def commit(self) -> None:
+        """Hands what was held back to the operating system."""
+        with self._lock, _translated(self.path):
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+
+    def _begin(self) -> None:
+        """Opens the transaction in which writes are held back."""
+        if self._held and not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
 
     def write(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Runs one statement as a transaction of its own.
@@ -88,6 +107,7 @@ class Database:
         """
         try:
             with self._lock:
+                self._begin()
                 return self._connection.execute(sql, values).rowcount
         except (sqlite3.Error, *_VALUE_FAULTS) as error:
             raise translated(error, self.path) from error
@@ -105,9 +125,14 @@ class Database:
         """Several statements as one; undone where the block raises.
 
         Args:
-            durable: the log reaches the disk before the block ends.
+            durable: the log reaches the disk before the block ends; not where writes are held back.
         """
         with self._lock, _translated(self.path):
+            if self._held:
+                self._begin()
+                with _within(self._connection) as begun:
+                    yield begun
+                return
             if durable:
                 self._connection.execute("PRAGMA synchronous=FULL")
             try:
@@ -119,6 +144,8 @@ class Database:
 
     def checkpoint(self) -> None:
         """Moves the log into the file now, so that a later write need not; for idle moments."""
+        if self._held:
+            return  # the log has nothing that could be moved before the next commit
         self.rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     def faults(self) -> tuple[str, ...]:
@@ -241,6 +268,19 @@ def _begun(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _within(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Yields once inside a part of a longer transaction, which alone is undone where that raises."""
+    connection.execute("SAVEPOINT part")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK TO part")
+        raise
+    finally:
+        connection.execute("RELEASE part")
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -6,7 +6,7 @@ and hash of the feature row, every forecast, who was silent and why, side, reaso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from itertools import chain
@@ -16,6 +16,7 @@ from config.settings import Settings
 from market_data.clock import utc_text
 from strategy.active_models import ActiveModels
 from strategy.decision import Decision
+from strategy.foresight import AmongMany
 from strategy.learning.artifact import VerifiedArtifact
 from strategy.learning.bundles import load_bundle
 from strategy.predictor import Predictor
@@ -115,13 +116,23 @@ def replay(
             tally.add(Difference(decision.symbol, decision.bar_time, "bars", None, window), whole=True)
             continue
         predictors = shelf.all_of(slots)
-        models.replace(predictors, _stopped(decision))
-        again = strategy.decide(window, past.known(decision), past.decided_at(decision))
         whole = predictors.keys() == slots.keys()
-        tally.add(_compared(decision, again, whole=whole, timed=timed), whole=whole)
+        for asked in _ways(predictors):
+            models.replace(asked, _stopped(decision))
+            again = strategy.decide(window, past.known(decision), past.decided_at(decision))
+            difference = _compared(decision, again, whole=whole, timed=timed)
+            if difference is None:
+                break
+        tally.add(difference, whole=whole)
     return ReplayReport(
         tally.whole, tally.in_part, len(recorded) - len(decided), shelf.used, dict(shelf.refused), tally.differing, tally.first
     )
+
+
+def _ways(predictors: Mapping[str, Predictor]) -> Iterator[Mapping[str, Predictor]]:
+    """The predictors as the loop asks them, and as a replay does that works many bars out at once."""
+    yield predictors
+    yield {slot: AmongMany(model) for slot, model in predictors.items()}
 
 
 # --- which versions ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import math
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from config.errors import RecordError
@@ -67,9 +68,9 @@ def decision_values(outcome: DecisionOutcome) -> Values:
         float(decision.close),
         float(decision.atr),
         decision.feature_hash,
-        json_text({slot: _forecast_map(forecast) for slot, forecast in decision.forecasts.items()}),
-        json_text(decision.absent),
-        json_text(decision.versions),
+        _forecasts_text(decision.forecasts),
+        _repeated_text(tuple(decision.absent.items())),
+        _repeated_text(tuple(decision.versions.items())),
         outcome.order_key,
         int(outcome.latency_us),
     )
@@ -301,13 +302,27 @@ def _read_side(text: str | None) -> Side | None:
     return None if text is None else Side[text.upper()]
 
 
-def _forecast_map(forecast: Forecast) -> dict[str, object]:
-    return {
-        "expected_r": float(forecast.expected_r),
-        "p_long": float(forecast.p_long),
-        "p_short": float(forecast.p_short),
-        "side": _word(forecast.side),
-    }
+def _forecasts_text(forecasts: Mapping[str, Forecast]) -> str:
+    """What `json_text` makes of forecasts, at a fraction of the time: there is a row of them for every bar."""
+    return "{" + ",".join(f"{_quoted(slot)}:{_forecast_text(forecasts[slot])}" for slot in sorted(forecasts)) + "}"
+
+
+def _forecast_text(forecast: Forecast) -> str:
+    expected, p_long, p_short, side = float(forecast.expected_r), float(forecast.p_long), float(forecast.p_short), _word(forecast.side)
+    if math.isfinite(expected + p_long + p_short):
+        return f'{{"expected_r":{expected!r},"p_long":{p_long!r},"p_short":{p_short!r},"side":"{side}"}}'
+    return json_text({"expected_r": expected, "p_long": p_long, "p_short": p_short, "side": side})
+
+
+@lru_cache(maxsize=256)
+def _quoted(name: str) -> str:
+    return _encode(name)
+
+
+@lru_cache(maxsize=256)
+def _repeated_text(items: tuple[tuple[str, int | str], ...]) -> str:
+    """What `json_text` makes of a mapping that one bar after the other repeats."""
+    return json_text(dict(items))
 
 
 def _read_forecast(values: Mapping[str, Any]) -> Forecast:

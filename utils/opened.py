@@ -18,7 +18,7 @@ from execution.terminal import Terminal
 from execution.worker import worker_terminal
 from market_data.clock import BrokerTime, Clock
 from strategy.trading_loop import Market
-from utils.simulation import SYNTHETIC
+from utils.simulation import SYNTHETIC, Simulation
 
 SLICE = 0.5
 
@@ -33,6 +33,8 @@ class RunOptions:
         start: simulated instant at which the clock starts; None: after HISTORY_BARS.
         bars: decided bars after which the run ends; None: no limit.
         live: the second half of the double opt-in.
+        foresight: a replay works decisions out many bars at a time, where it can.
+        commit_bars: bars whose records a replay in this process commits together; killed, it goes on from the last of them. 0: every record by itself.
     """
 
     source: tuple[str, ...] = (SYNTHETIC,)
@@ -40,6 +42,8 @@ class RunOptions:
     start: datetime | None = None
     bars: int | None = None
     live: bool = False
+    foresight: bool = True
+    commit_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class OpenTerminal:
         blocked: why nothing may be opened on a symbol now, or None.
         interrupt: calls that hang end soon; where the module is in this process that is not possible.
         tries: how often to ask for what may still be loading, once a second.
+        played: the simulated market itself, where a replay plays it in this process and nothing comes in between.
     """
 
     client: MT5Client
@@ -67,6 +72,7 @@ class OpenTerminal:
     blocked: Callable[[str], str | None] = lambda symbol: None
     interrupt: Callable[[], None] = lambda: None
     tries: int = 1
+    played: Simulation | None = None
 
 
 def wait_in_slices(stop: threading.Event, seconds: float) -> bool:

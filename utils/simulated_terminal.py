@@ -16,11 +16,12 @@ from config.settings import Settings
 from execution.far_terminal import FarTerminal
 from execution.simulated.faults import FaultyTerminal
 from execution.simulated.rehearsal import rehearsed_plan
-from execution.terminal import ModuleTerminal, Request, Terminal
+from execution.terminal import ModuleTerminal, PlayedTerminal, Request, Terminal
 from market_data.clock import Clock, SystemClock
+from strategy.trading_loop import Market
 from utils.opened import SLICE, OpenTerminal, RunOptions, client_of, deadlines_of, in_worker, wait_in_slices
 from utils.simulated_broker import close_leftover, open_broker
-from utils.simulation import SYNTHETIC, simulated_module
+from utils.simulation import SYNTHETIC, Simulation, simulated_module
 from utils.terminal_watch import TerminalWatch
 
 PLAYED = frozenset({"advance", "bar_seconds"})
@@ -35,9 +36,19 @@ class SimulatedMarket:
         seconds_per_bar: of real time.
         watch: connects it again, where it can be lost; time then stands still.
         exact: a try to connect is waited for, so that no pass more or less depends on the machine.
+        play: opens the next bar, where the market is in this process and nothing comes in between.
     """
 
-    def __init__(self, terminal: Terminal, seconds_per_bar: float, watch: TerminalWatch | None = None, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        seconds_per_bar: float,
+        watch: TerminalWatch | None = None,
+        *,
+        exact: bool = False,
+        play: Callable[[], bool] | None = None,
+    ) -> None:
+        self._play = play
         self._terminal = terminal
         self._seconds = seconds_per_bar
         self._watch = watch
@@ -47,6 +58,8 @@ class SimulatedMarket:
         """Waits one bar's share of real time, then opens the next bar."""
         if self._seconds and wait_in_slices(stop, self._seconds):
             return True
+        if self._play is not None:
+            return self._play()
         if self._watch is None:
             # Through the terminal's lock: the trainer reads history from its own thread.
             return bool(self._terminal.call(Request("advance")).value)
@@ -63,6 +76,29 @@ class SimulatedMarket:
             return True
 
 
+class CommittingMarket:
+    """A played market that has what its bars left behind committed now and then.
+
+    Args:
+        market: the one that is played.
+        commit: writes what was held back.
+        every: bars.
+    """
+
+    def __init__(self, market: Market, commit: Callable[[], None], every: int) -> None:
+        self._market = market
+        self._commit = commit
+        self._every = self._left = every
+
+    def advance(self, stop: threading.Event) -> bool:
+        """Opens the next bar."""
+        self._left -= 1
+        if not self._left:
+            self._left = self._every
+            self._commit()
+        return self._market.advance(stop)
+
+
 @dataclass(frozen=True, slots=True)
 class _Placed:
     """The simulated terminal, wherever it lives."""
@@ -72,6 +108,7 @@ class _Placed:
     close: Callable[[], None]
     far: FarTerminal | None = None
     faulty: bool = False
+    module: Simulation | None = None
 
     @property
     def can_be_lost(self) -> bool:
@@ -100,7 +137,11 @@ def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenT
         return OpenTerminal(
             client=client,
             market=SimulatedMarket(
-                placed.terminal, _pace(settings, options, placed.terminal), watch, exact=placed.faulty and options.replay
+                placed.terminal,
+                _pace(settings, options, placed.terminal),
+                watch,
+                exact=placed.faulty and options.replay,
+                play=placed.module.advance if placed.module is not None and not placed.faulty else None,
             ),
             clock=placed.clock,
             account=account,
@@ -110,6 +151,7 @@ def open_simulated(settings: Settings, options: RunOptions, home: Home) -> OpenT
             close=undo.pop_all().close,
             blocked=lambda symbol: None if watch is None else watch.blocked(symbol),
             interrupt=lambda: None if placed.far is None else placed.far.interrupt(),
+            played=placed.module if options.replay and not placed.faulty else None,
         )
 
 
@@ -125,7 +167,8 @@ def _placed(settings: Settings, options: RunOptions, home: Home) -> _Placed:
         far = in_worker(make, settings, PLAYED)
         return _Placed(far, far.clock, far.close, far)
     module = make()
-    return _Placed(ModuleTerminal(module), module.clock, module.close)
+    terminal = PlayedTerminal(module) if options.replay else ModuleTerminal(module)
+    return _Placed(terminal, module.clock, module.close, module=module)
 
 
 def _rehearsing(settings: Settings, placed: _Placed) -> _Placed:

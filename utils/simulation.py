@@ -15,6 +15,7 @@ from typing import Any
 from config.errors import SettingsError
 from config.settings import Settings
 from execution.simulated import BrokerTerms, SimulatedAccount, SimulatedMT5, default_spec
+from execution.simulated.series import Rates
 from market_data.bars import Bars, Timeframe
 from market_data.clock import BrokerTime
 from market_data.importers import read_market
@@ -37,6 +38,14 @@ class Simulation(SimulatedMT5):
     def bar_seconds(self) -> int:
         """Length of one bar of the feed."""
         return next(iter(self._market.feeds.values())).seconds
+
+    def closed(self, symbol: str, timeframe: int) -> int:
+        """How many bars of a timeframe have closed; the newest of all is taken as forming."""
+        return self._market.feeds[symbol].visible(timeframe) - 1
+
+    def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:
+        """Bars `start:stop` of a timeframe as they will have closed, in server time; fewer at the end. For replays alone."""
+        return self._market.feeds[symbol].series(timeframe).rows[start:stop]
 
 
 def simulated_module(settings: Settings, source: Sequence[str], start: datetime | None, book: Path | None) -> Simulation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class TradeJournal(JournalReader):
         path: `journal.db` of the home; made or upgraded as needed.
         account, mode: written into every row; see JournalReader.
         clock: when an order changed its state.
+        held: for replays: writes are kept back until `commit`, and until then read by this object alone; called
+            before every commit, for what has to be as far as the journal.
 
     Raises:
         StorageError: the file is damaged or made by a newer version; it is left as it was.
@@ -76,10 +79,14 @@ class TradeJournal(JournalReader):
         RecordError: from any write: a value that has no place in the journal.
     """
 
-    def __init__(self, path: Path, *, account: str, mode: str, clock: Clock) -> None:
-        self._writing = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, *, account: str, mode: str, clock: Clock, held: Callable[[], None] | None = None) -> None:
+        self._writing = Database(path, MIGRATIONS, held=held is not None)
         self._clock = clock
+        self._before_commit = held
         super().__init__(path, account=account, mode=mode)
+        if held is not None:
+            self._reading.close()
+            self._reading = self._writing
 
     def close(self) -> None:
         """Closes the file, folding its log into it; safe to repeat."""
@@ -159,12 +166,19 @@ class TradeJournal(JournalReader):
         return self._add(_EVENT, journal_rows.event_values(event))
 
     def record_job(self, run: JobRun) -> None:
-        """Writes a run, or a skip, of a trainer job."""
+        """Writes a run, or a skip, of a trainer job; at once, for the shared state knows of it already."""
         self._add(_JOB, journal_rows.job_values(run))
+        self.commit()
 
     def record_equity(self, at: datetime, account: Account) -> bool:
         """Writes the account's state; False where that instant has one: the first stays."""
         return self._add(_EQUITY, journal_rows.equity_values(at, account))
+
+    def commit(self) -> None:
+        """Writes what was held back, where writes are."""
+        if self._before_commit is not None:
+            self._before_commit()
+            self._writing.commit()
 
     def checkpoint(self) -> None:
         """Folds the log into the file now; call it when idle, so that no later write has to."""

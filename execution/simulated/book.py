@@ -66,6 +66,7 @@ class Book:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._durable = True
+        self._held = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -85,6 +86,19 @@ class Book:
         except (sqlite3.Error, ValueError, KeyError) as e:
             raise self._unusable(str(e)) from e
 
+    def hold(self) -> None:
+        """From now on saves are kept back until `commit`, all of them or none: for replays, which can be played again."""
+        self._held = True
+
+    def commit(self, now: int) -> None:
+        """Commits what was held back, and that the market has been played to `now`."""
+        try:
+            self._begin()
+            self._db.execute(_UPSERT, ("now", str(now)))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as e:
+            raise self._unusable(str(e)) from e
+
     def save(self, state: Mapping[str, Any], changes: Changes, *, durable: bool) -> None:
         """Commits at once.
 
@@ -94,18 +108,20 @@ class Book:
             durable: also survive a power cut, not only the end of this process.
         """
         try:
-            self._synchronous(durable)
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin(durable=durable)
             self._db.executemany(_UPSERT, [(key, json.dumps(value)) for key, value in state.items()])
             self._write(changes)
-            self._db.execute("COMMIT")
+            if not self._held:
+                self._db.execute("COMMIT")
         except sqlite3.Error as e:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise self._unusable(str(e)) from e
 
     def save_now(self, now: int) -> None:
-        """Commits that the market has been played to `now`, and nothing else."""
+        """Commits that the market has been played to `now`, and nothing else; `commit` says it where saves are held back."""
+        if self._held:
+            return
         try:
             self._synchronous(durable=False)
             self._db.execute(_UPSERT, ("now", str(now)))
@@ -159,6 +175,12 @@ class Book:
         ledger.deals.extend(TradeDeal(row) for row in self._read("SELECT * FROM deals ORDER BY ticket", "deals"))
         ledger.mark_saved()
         return ledger
+
+    def _begin(self, *, durable: bool = False) -> None:
+        """Opens a transaction, unless saves are held back in one."""
+        if not self._db.in_transaction:
+            self._synchronous(durable and not self._held)
+            self._db.execute("BEGIN IMMEDIATE")
 
     def _synchronous(self, durable: bool) -> None:
         if durable is not self._durable:

@@ -40,6 +40,7 @@ class TerminalCore:
     """
 
     api_disabled = False
+    _holds = False
 
     def __init__(
         self,
@@ -117,9 +118,28 @@ class TerminalCore:
             self._engine.advance_to(epoch_msc(now))
             self._commit(durable=False)
 
-    def close(self) -> None:
-        """Closes the broker's book; the terminal cannot be used afterwards."""
+    def hold(self) -> None:
+        """From now on the book is written by `commit` and `close` alone: for replays, which can be played again."""
+        if self._book is not None:
+            self._book.hold()
+            self._holds = True
+
+    def commit(self) -> None:
+        """Writes the book as it is now."""
         with self._lock:
+            if self._book is not None and self._holds:
+                self._book.commit(self._market.now)
+
+    @property
+    def revision(self) -> int:
+        """A number that grows whenever positions, orders, deals or the balance change."""
+        return self._ledger.revision + self._ledger.next_order + self._ledger.next_deal
+
+    def close(self) -> None:
+        """Closes the broker's book, with what was held back; the terminal cannot be used afterwards."""
+        with self._lock:
+            self.commit()
+            self._holds = False  # a second call has nothing to write
             if self._book is not None:
                 self._book.close()
 

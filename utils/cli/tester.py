@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 ACCOUNT, MODE = "simulated/1", "simulated"
 
+COMMIT_BARS = 250
+"""A run that is killed goes on from the last of these commits."""
+
 StartOption = Annotated[datetime | None, typer.Option(help="simulated start, UTC; after HISTORY_BARS otherwise")]
 BarsOption = Annotated[int | None, typer.Option(min=1, help="decided bars of each symbol; to the end of the data otherwise")]
 ReportOption = Annotated[Path | None, typer.Option(metavar="FILE", help="write the report as Markdown as well")]
@@ -105,7 +108,9 @@ def _play(
 
     began = start.replace(tzinfo=UTC) if start is not None else None
     try:
-        return bootstrap.run(settings, RunOptions(source, replay=True, start=began, bars=limit), folder, fixed).exit_code
+        return bootstrap.run(
+            settings, RunOptions(source, replay=True, start=began, bars=limit, commit_bars=COMMIT_BARS), folder, fixed
+        ).exit_code
     finally:
         configure(settings.logs.log_level, None)  # lets go of the log file: the folder may be discarded
 

@@ -223,3 +223,36 @@ def test_the_report_tells_the_risk_state(case, tmp_path):
 def test_the_report_tells_whether_the_clock_lets_entries_through(hours, filters, told):
     case = Case(filters=FilterSettings(**filters))
     assert case.watch.report(NOW + timedelta(hours=hours))["session"] == told
+
+
+class TestBooksThatSayWhenTheyChange:
+    @pytest.fixture
+    def case(self):
+        made = Case()
+        made.revision, made.asked = 1, []
+        made.watch._revision = lambda: made.revision
+        read = made.book.account
+        made.book.account = lambda: made.asked.append(made.clock.now()) or read()
+        return made
+
+    def test_without_positions_one_look_is_enough_until_they_change(self, case):
+        for _ in range(5):
+            case.pass_time()
+        assert len(case.asked) == 1
+        case.book.trade(-1_500.0, case.clock.now())
+        case.book.equity, case.revision = 8_500.0, 2
+        case.pass_time()
+        assert case.watch.tripped
+
+    def test_money_paid_in_is_still_looked_for_once_an_hour(self, case):
+        case.pass_time()
+        searched = case.book.searches
+        for _ in range(61):
+            case.pass_time()
+        assert case.book.searches == searched + 1
+
+    def test_with_a_position_equity_moves_and_is_followed(self, case):
+        case.book.open = (held(1, "EURUSD"),)
+        case.pass_time()
+        case.pass_time()
+        assert len(case.asked) == 2

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.errors import StorageBusy
+from config.errors import RetryError, StorageBusy
 from config.settings import RiskSettings
 from execution.exits import ExitPolicy
 from execution.mt5_client import MT5Client
@@ -541,3 +541,48 @@ def test_whether_somebody_else_holds_the_symbol_must_be_known(case):
     case.broker.margin_mode = 0
     case.broker.failing.add("foreign_positions")
     assert case.enter().action == "denied"
+
+
+class TestBooksThatSayWhenTheyChange:
+    """Where the broker counts the changes of its books they are read after a change alone."""
+
+    @pytest.fixture
+    def case(self):
+        made = Case()
+        made.revision = 1
+        made.desk = TradeDesk(made.broker, RiskGate(made.risk), POLICY, made.ledger, commission=FEE, revision=lambda: made.revision)
+        made.desk.start(made.clock.now())
+        made.asked = []
+        read = made.broker.positions
+        made.broker.positions = lambda symbol=None: made.asked.append(symbol) or read(symbol)
+        return made
+
+    def test_nothing_is_asked_while_nothing_changes(self, case):
+        for _ in range(3):
+            case.pass_time()
+        assert case.asked == []
+
+    def test_a_position_that_the_broker_closed_is_journalled_once_the_books_have_changed(self, case):
+        case.enter()
+        case.revision += 1
+        case.pass_time()
+        case.broker.end(case.trade.ticket, "tp", 1.102)
+        case.revision += 1
+        case.pass_time()
+        assert case.closed.exit.reason == "target"
+
+    def test_they_are_read_again_where_the_last_reading_failed(self, case):
+        case.revision += 1
+        case.broker.failing.add("account")
+        with pytest.raises(RetryError):
+            case.pass_time()
+        case.broker.failing.clear()
+        case.pass_time()
+        assert case.asked
+
+    def test_an_order_of_unknown_outcome_is_looked_for_all_the_same(self, case):
+        case.broker.answers.append("silent")
+        assert case.enter().action == "unknown"
+        case.revision += 1
+        case.pass_time()
+        assert case.trade.ticket

@@ -90,3 +90,47 @@ def test_every_fault_has_its_remedy(tmp_path, code, kind, remedy):
     assert type(translated) is kind
     assert "a.db: fault" in str(translated)
     assert remedy in str(translated)
+
+
+class TestHeldWrites:
+    """Of a replay: all that lies between two commits is there, or nothing of it."""
+
+    @pytest.fixture
+    def held(self, tmp_path):
+        made = Database(tmp_path / "held.db", TABLE, held=True)
+        yield made
+        made.close()
+
+    def seen(self, held):
+        with closing(sqlite3.connect(held.path)) as other:
+            return [row[0] for row in other.execute("SELECT x FROM t ORDER BY x")]
+
+    def test_they_are_read_back_at_once_and_by_others_after_a_commit(self, held):
+        assert held.write("INSERT INTO t VALUES (1)") == 1
+        with held.transaction(durable=True) as db:
+            db.execute("INSERT INTO t VALUES (2)")
+        assert [row[0] for row in held.rows("SELECT x FROM t")] == [1, 2]
+        assert self.seen(held) == []
+        held.commit()
+        assert self.seen(held) == [1, 2]
+
+    def test_a_part_that_fails_is_undone_alone(self, held):
+        held.write("INSERT INTO t VALUES (1)")
+        with pytest.raises(RecordError), held.transaction() as db:
+            db.execute("INSERT INTO t VALUES (2)")
+            db.execute("INSERT INTO t VALUES (1)")
+        held.write("INSERT INTO t VALUES (3)")
+        held.commit()
+        assert self.seen(held) == [1, 3]
+
+    def test_closing_commits(self, held):
+        held.write("INSERT INTO t VALUES (7)")
+        held.close()
+        assert self.seen(held) == [7]
+        held.close()
+
+    def test_a_commit_of_nothing_and_a_checkpoint_do_nothing(self, held):
+        held.commit()
+        held.write("INSERT INTO t VALUES (1)")
+        held.checkpoint()
+        assert self.seen(held) == []

@@ -200,3 +200,41 @@ def test_a_kill_at_any_moment_leaves_a_consistent_book(tmp_path):
     held = {deal.position_id for deal in deals if deal.entry == 0 and deal.order} - {deal.position_id for deal in deals if deal.entry == 1}
     assert held == {position.ticket for position in terminal.positions_get()}
     assert terminal.advance() is True
+
+
+def test_held_saves_are_there_together_or_not_at_all(tmp_path):
+    """A replay commits many bars at once; what is killed between goes on from the last commit, its clock included."""
+    path = tmp_path / "broker.db"
+    terminal = make_terminal(wandering(), book=path)
+    terminal.initialize()
+    terminal.hold()
+    trade(terminal, 10)
+    terminal.commit()
+    kept = state(terminal)
+    trade(terminal, 10)
+    assert state(terminal) != kept
+    copy = tmp_path / "copy.db"  # what a killed process leaves behind: file and log
+    for suffix in ("", "-wal", "-shm"):
+        if (left := path.with_name(path.name + suffix)).exists():
+            copy.with_name(copy.name + suffix).write_bytes(left.read_bytes())
+    again = make_terminal(wandering(), book=copy)
+    again.initialize()
+    assert state(again) == kept
+    ended = state(terminal)
+    terminal.close()
+    last = make_terminal(wandering(), book=path)
+    last.initialize()
+    assert state(last) == ended
+
+
+def test_every_change_of_the_books_has_a_revision_of_its_own():
+    terminal = make_terminal(wandering())
+    terminal.initialize()
+    seen = [terminal.revision]
+    terminal.advance()
+    assert terminal.revision == seen[0]
+    order(terminal, volume=0.1)
+    seen.append(terminal.revision)
+    order(terminal, "sell", volume=0.1, position=terminal.positions_get()[0].ticket)
+    seen.append(terminal.revision)
+    assert seen == sorted(set(seen))

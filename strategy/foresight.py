@@ -1,0 +1,358 @@
+"""Decides a played market many bars at a time: what each bar's decision needs is worked out before the market gets there.
+
+A replay knows its bars to the end. Features look back alone, so the row of a bar is the same whether
+it is worked out when the bar closes or long before, and a model asked about five hundred rows at once
+takes a fraction of the time. Nothing else changes: the loop still meets bar after bar, asks the
+models that serve then, and a decision reads its own row only.
+
+Feature rows and the forecasts of trees are the same to the last bit. A network's differ in the last
+digits, by less than `PARITY`; a bar whose decision, or its wording, could hang on them is decided by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import combinations
+from typing import Any, Protocol
+
+import numpy as np
+from loguru import logger
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from config.errors import SlotError
+from execution.orders import Side
+from market_data.bars import Bars, Capabilities, FloatArray
+from market_data.clock import from_epoch
+from strategy.decision import Decision
+from strategy.features import atr, compute, row_hash, schema_for
+from strategy.predictor import (
+    BundleInfo,
+    FeatureWindow,
+    Forecast,
+    Forecasts,
+    Inference,
+    Matrix,
+    Predictor,
+    newest_rows,
+    require_schema,
+    select,
+)
+from strategy.scalping_strategy import ScalpingStrategy, Sight, out_of_scope
+
+PARITY = 1e-6
+"""Most by which a probability may differ between one row and many."""
+
+SLACK = 4 * PARITY
+"""Most by which an expected R then differs: a trade wins or loses little more than one R."""
+
+AHEAD = 2
+"""Blocks that are worked out while the market plays one."""
+
+Told = Mapping[str, Sequence[Forecast]]
+Mask = NDArray[np.bool_]
+
+
+class Ahead(Protocol):
+    """Bars of a market that is played, in blocks; the same bars in the same block, whenever it is asked."""
+
+    def block_of(self, symbol: str, time: int) -> int:
+        """Number of the block that holds the bar that opened at a time."""
+        ...
+
+    def block(self, symbol: str, number: int) -> tuple[Bars, int]:
+        """The bars of a block behind those that its decisions look back on, and how many these are; no bars beyond the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """What all models share: the feature rows of a block.
+
+    Attributes:
+        window: of all bars, those before the block included.
+        first: row of the block's first bar.
+        place: opening time of a bar -> its place in the block.
+        sights: one for each bar of the block.
+    """
+
+    window: FeatureWindow
+    first: int
+    place: Mapping[int, int]
+    sights: Sequence[Sight]
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """One block: its rows, and what the models say of them, as it becomes known."""
+
+    number: int
+    rows: Future[_Rows | None]
+    said: dict[Predictor, Future[_Said | None]] = field(default_factory=dict)
+    answer: _Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What the models in service say of a block together.
+
+    Attributes:
+        asked: those models.
+        sure: for each bar, whether it may be decided so.
+        forecasts: of each model, for each bar.
+    """
+
+    asked: tuple[Predictor, ...]
+    sure: Sequence[bool]
+    forecasts: Sequence[Sequence[Forecast]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What one model says of a block.
+
+    Attributes:
+        forecasts: one for each bar.
+        known: bars of which it could be asked: their windows have no gap.
+        expected: R of the better side.
+        lead: R by which it is better.
+    """
+
+    forecasts: Sequence[Forecast]
+    known: Mask
+    expected: FloatArray
+    lead: FloatArray
+
+
+class Foresight:
+    """Feature rows and forecasts of the bars to come, worked out beside the loop.
+
+    Args:
+        bars: of the played market.
+        extra: optional feature families.
+        workers: threads; the libraries let go of the interpreter while they count.
+    """
+
+    def __init__(self, bars: Ahead, extra: tuple[str, ...] = (), workers: int | None = None) -> None:
+        self._bars = bars
+        self._extra = extra
+        self._pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), thread_name_prefix="foresight")
+        self._blocks: dict[str, dict[int, _Block]] = {}
+        self._current: dict[str, tuple[_Rows, _Block]] = {}
+
+    def close(self) -> None:
+        """Drops what is not worked out yet; safe to repeat."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def look(
+        self, symbol: str, time: int, known: Capabilities, models: Mapping[str, Predictor]
+    ) -> tuple[Sight, dict[str, Forecast]] | None:
+        """What is seen and forecast on a bar; None where that bar has to be decided by itself.
+
+        Args:
+            symbol: of the bar.
+            time: when it opened, UTC epoch seconds.
+            known: what the source records beside prices.
+            models: slot -> predictor, those to ask.
+        """
+        found = self._current.get(symbol)
+        if found is None or time not in found[0].place:
+            found = self._move(symbol, time, known, tuple(models.values()))
+            if found is None:
+                return None
+        rows, block = found
+        place = rows.place[time]
+        asked = tuple(models.values())
+        answer = block.answer
+        if answer is None or answer.asked != asked:
+            answer = block.answer = self._asked(symbol, block, asked, known)
+        if not answer.sure[place]:
+            return None
+        return rows.sights[place], {slot: said[place] for slot, said in zip(models, answer.forecasts, strict=True)}
+
+    # --- moving on ----------------------------------------------------------------------------
+
+    def _move(self, symbol: str, time: int, known: Capabilities, models: Sequence[Predictor]) -> tuple[_Rows, _Block] | None:
+        """The block of a bar; the ones after it are begun."""
+        number = self._bars.block_of(symbol, time)
+        blocks = self._blocks.setdefault(symbol, {})
+        for passed in [other for other in blocks if not number <= other <= number + AHEAD]:
+            del blocks[passed]
+        for wanted in range(number, number + AHEAD + 1):
+            self._begun(symbol, wanted, known, models)
+        rows = blocks[number].rows.result()
+        if rows is None or time not in rows.place:
+            return None
+        self._current[symbol] = rows, blocks[number]
+        return self._current[symbol]
+
+    def _begun(self, symbol: str, number: int, known: Capabilities, models: Sequence[Predictor]) -> _Block:
+        """A block of which rows and forecasts are on their way. First in, first out: rows come before whoever waits for them."""
+        block = self._blocks[symbol].get(number)
+        if block is None:
+            block = self._blocks[symbol][number] = _Block(number, self._pool.submit(self._rows_of, symbol, number, known))
+        for model in models:
+            if model not in block.said:
+                block.said[model] = self._pool.submit(_said, block.rows, model)
+        return block
+
+    def _asked(self, symbol: str, block: _Block, models: tuple[Predictor, ...], known: Capabilities) -> _Answer:
+        """Asks the models that serve now, forgets those that do not, and waits."""
+        for later in range(block.number, block.number + AHEAD + 1):
+            begun = self._begun(symbol, later, known, models)
+            begun.said = {model: said for model, said in begun.said.items() if model in models}
+        rows = block.rows.result()
+        size = 0 if rows is None else len(rows.sights)
+        said = [one for model in models if (one := block.said[model].result()) is not None]
+        if len(said) < len(models):  # somebody has to be asked bar by bar
+            return _Answer(models, [False] * size, ())
+        sure = _sure(said, [model.inference.threshold for model in models], size)
+        return _Answer(models, sure.tolist(), [one.forecasts for one in said])
+
+    def _rows_of(self, symbol: str, number: int, known: Capabilities) -> _Rows | None:
+        bars, first = self._bars.block(symbol, number)
+        if len(bars) <= first:
+            return None
+        window = compute(bars, schema_for(known, self._extra))
+        times, closes, ranges = (part[first:].tolist() for part in (bars.time, bars.close, atr(bars)))
+        sights = [
+            Sight(symbol, from_epoch(time), bars.timeframe.seconds, close, range_, row_hash(FeatureWindow(window.schema, row[None])))
+            for time, close, range_, row in zip(times, closes, ranges, window.values[first:], strict=True)
+        ]
+        return _Rows(window, first, {time: place for place, time in enumerate(times)}, sights)
+
+
+def _said(waited: Future[_Rows | None], model: Predictor) -> _Said | None:
+    """What a model says of a block; None where it cannot be asked so: asked bar by bar it says why."""
+    rows = waited.result()
+    if rows is None:
+        return None
+    before = model.info.rows - 1
+    if rows.first < before:
+        return None
+    try:
+        values = select(model.info.slot, rows.window, model.info.schema).values[rows.first - before :]
+        whole: Mask = np.logical_and.reduce(np.isfinite(values), axis=1)
+        told = model.predict_many(np.where(whole[:, None], values, np.float32(0.0)))
+        known: Mask = np.logical_and.reduce(sliding_window_view(whole, before + 1), axis=1)
+        _require_parity(model, values, told, known)
+    except SlotError as error:
+        logger.warning("{} v{}: asked bar by bar: {}", model.info.slot, model.info.version, error)
+        return None
+    long, short = model.inference.payoff.expected(told.p_long, told.p_short)
+    return _Said(_listed(told), known, told.expected_r, np.abs(long - short))
+
+
+def _require_parity(model: Predictor, values: NDArray[np.float32], told: Forecasts, known: Mask) -> None:
+    """Compares the first row of a block with what the model says of it alone.
+
+    Raises:
+        SlotError: they differ by more than rounding.
+    """
+    if not known.any():
+        return
+    place = int(known.argmax())
+    alone = model.predict(FeatureWindow(model.info.schema, values[place : place + model.info.rows]))
+    worst = max(abs(alone.p_long - told.p_long[place]), abs(alone.p_short - told.p_short[place]))
+    if worst > PARITY:
+        raise SlotError(f"{model.info.slot} v{model.info.version}: many rows at once differ by {worst:.3g}, {PARITY:g} allowed")
+
+
+_SIDES = {1: Side.LONG, -1: Side.SHORT}
+
+
+def _listed(told: Forecasts) -> list[Forecast]:
+    columns = (told.p_long.tolist(), told.p_short.tolist(), told.side.tolist(), told.expected_r.tolist())
+    return [Forecast(p_long, p_short, _SIDES[side], expected) for p_long, p_short, side, expected in zip(*columns, strict=True)]
+
+
+def _sure(said: Sequence[_Said], thresholds: Sequence[float], size: int) -> Mask:
+    """Bars on which no rounding of a forecast can change the decision or its wording, (size,).
+
+    That is where every model could be asked, none is near its threshold or undecided between the sides,
+    no two are equally near to voting, and no figure that may be written is near to being rounded otherwise.
+    """
+    sure = np.ones(size, dtype=bool)
+    margins = [one.expected - threshold for one, threshold in zip(said, thresholds, strict=True)]
+    for one, margin in zip(said, margins, strict=True):
+        sure &= one.known & (one.lead > SLACK) & (np.abs(margin) > SLACK)
+    for left, right in combinations(margins, 2):
+        sure &= np.abs(left - right) > 2 * SLACK
+    for some in range(1, len(said) + 1):
+        for group in combinations(said, some):
+            sure &= _steady(np.mean([one.expected for one in group], axis=0))
+    return sure
+
+
+def _steady(figures: FloatArray) -> Mask:
+    """Where two decimals read the same a little above and below."""
+    cents = 100.0 * figures
+    steady: Mask = (np.abs(cents - np.floor(cents) - 0.5) > 100 * SLACK) & (np.abs(figures) > SLACK)
+    return steady
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AmongMany:
+    """A predictor that is asked about one row as `Foresight` asks it: among others, which gives the same last digits."""
+
+    model: Predictor
+
+    @property
+    def info(self) -> BundleInfo:
+        """Identity and scope."""
+        return self.model.info
+
+    @property
+    def inference(self) -> Inference:
+        """Calibration, payoff and threshold."""
+        return self.model.inference
+
+    @property
+    def backend(self) -> str:
+        """What runs it."""
+        return self.model.backend
+
+    def predict(self, window: FeatureWindow) -> Forecast:
+        """Forecast for the newest row of a window; see `Predictor.predict`."""
+        require_schema(self.info.slot, self.info.schema, window.schema)
+        rows = newest_rows(self.info.slot, window, self.info.rows)
+        return self.model.predict_many(np.concatenate((rows[:1], rows))).at(-1)
+
+    def predict_many(self, values: Matrix) -> Forecasts:
+        """See `Predictor.predict_many`."""
+        return self.model.predict_many(values)
+
+
+class ForeseeingStrategy(ScalpingStrategy):
+    """Decides as `ScalpingStrategy` does, from rows and forecasts that were worked out before.
+
+    Args:
+        foresight: of the market that is played.
+        Everything else as for `ScalpingStrategy`.
+    """
+
+    def __init__(self, foresight: Foresight, *rest: Any) -> None:
+        super().__init__(*rest)
+        self._foresight = foresight
+
+    def decide_all(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
+        """The decisions on the newest bars of several symbols."""
+        return [self.decide(bars, known, now) for bars, known in closed]
+
+    def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
+        """The decision on the newest bar; see `ScalpingStrategy.decide`."""
+        served, absent = self._models.current(), {}
+        asked = dict(served.predictors)
+        for slot, predictor in served.predictors.items():
+            objection = out_of_scope(predictor, bars.symbol, self._scope, now)
+            if objection is not None:
+                absent[slot] = objection
+                del asked[slot]
+        found = self._foresight.look(bars.symbol, int(bars.time[-1]), known, asked)
+        if found is None:
+            return super().decide(bars, known, now)
+        return self.judge(found[0], served, found[1], absent, now)

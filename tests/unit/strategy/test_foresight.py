@@ -1,0 +1,173 @@
+"""Decisions worked out many bars at a time are those of the same strategy that works out one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from config.errors import PredictionFailed
+from config.settings import FilterSettings
+from market_data.clock import from_epoch
+from strategy.active_models import ActiveModels
+from strategy.features import WARMUP, compute, schema_for
+from strategy.foresight import PARITY, AmongMany, ForeseeingStrategy, Foresight
+from strategy.predictor import FeatureSchema, Inference, Payoff
+from strategy.scalping_strategy import ScalpingStrategy, Scope
+from tests.fakes_learning import ALL, POLICY, market, still
+from tests.fakes_models import info_of
+
+SIZE, REACH = 32, WARMUP + 12
+BARS = market(REACH + 4 * SIZE, seed=5, edge=1.0)
+SCOPE = Scope("synthetic", "M1", POLICY.hash)
+PAYOFF = Payoff(1.2, -1.05, 1.1, -1.02)
+
+
+class Linear:
+    """Probabilities from two columns of the newest row and the mean of the oldest; `skew` is what many rows at once add."""
+
+    def __init__(self, kind="random_forest", *, rows=1, threshold=0.0, version=1, skew=0.0, schema=None, slot=None):
+        info = info_of(kind, version)
+        self.info = replace(info, rows=rows, schema=schema or schema_for(ALL), exit_hash=POLICY.hash, slot=slot or info.slot)
+        self.inference = Inference(((0.2, 0.0, 0.0), (0.0, 1.5, 0.3), (0.1, 0.3, 1.4)), (0.0, 0.1, 0.1), PAYOFF, threshold)
+        self.skew, self.batches = skew, []
+
+    def predict(self, window):
+        values = window.values[-self.info.rows :]
+        if len(values) < self.info.rows or not np.isfinite(values).all():
+            raise PredictionFailed("a gap")
+        return self.inference.forecast(self._scores(values)[0].tolist())
+
+    def predict_many(self, values):
+        self.batches.append(len(values))
+        if not np.isfinite(values).all():
+            raise PredictionFailed("a gap")
+        return self.inference.forecasts(self._scores(values) + self.skew)
+
+    def _scores(self, values):
+        count = len(values) - self.info.rows + 1
+        newest, oldest = values[self.info.rows - 1 :].astype(float), values[:count].astype(float)
+        return np.stack((oldest[:, 2], newest[:, 0] - oldest[:, 1], newest[:, 3]), axis=1)
+
+
+class Blocks:
+    """A market of which every block is known."""
+
+    def __init__(self, bars):
+        self.bars = bars
+
+    def block_of(self, symbol, time):
+        return int(np.searchsorted(self.bars.time, time)) // SIZE
+
+    def block(self, symbol, number):
+        start = number * SIZE
+        first = max(0, start - REACH)
+        return self.bars.slice(first, start + SIZE), start - first
+
+
+@pytest.fixture
+def decided():
+    """Decisions of both strategies on every bar, oldest first; `swaps` are bar -> models put in service before it."""
+    opened = []
+
+    def decide(models, bars=BARS, swaps=None, scope=SCOPE, extra=()):
+        serving = ActiveModels(models)
+        rest = (serving, FilterSettings(), scope, 2.0, lambda symbol: ("scalper", "lstm_EURUSD"), extra)
+        opened.append(Foresight(Blocks(bars), extra, workers=2))
+        foreseeing, alone = ForeseeingStrategy(opened[-1], *rest), ScalpingStrategy(*rest)
+        made = []
+        for end in range(REACH, len(bars) + 1):
+            if end in (swaps or {}):
+                serving.replace(swaps[end])
+            window, now = bars.slice(end - REACH, end), from_epoch(int(bars.time[end - 1])) + timedelta(seconds=60)
+            made.append((foreseeing.decide(window, ALL, now), alone.decide(window, ALL, now)))
+        return made
+
+    yield decide
+    for foresight in opened:
+        foresight.close()
+
+
+def differing(made):
+    return [(one, other) for one, other in made if one != other]
+
+
+def test_every_decision_is_that_of_one_bar_alone(decided):
+    models = {"scalper": Linear(threshold=0.1), "lstm_EURUSD": Linear("lstm", rows=5, threshold=0.2)}
+    made = decided(models)
+    assert differing(made) == []
+    assert {one.side for one, _ in made} > {None}
+    assert {SIZE, SIZE + 4} <= {size for model in models.values() for size in model.batches}  # they were asked about many
+
+
+def test_optional_families_are_worked_out_as_well(decided):
+    models = {"scalper": Linear(schema=schema_for(ALL, ("order_blocks",)))}
+    assert differing(decided(models, BARS.slice(0, REACH + SIZE), extra=("order_blocks",))) == []
+
+
+def test_a_row_with_a_gap_is_decided_by_itself(decided):
+    quiet = still(BARS, REACH - 150, REACH + SIZE + 5)
+    made = decided({"scalper": Linear(), "lstm_EURUSD": Linear("lstm", rows=5)}, quiet)
+    assert differing(made) == []
+    assert any(one.absent.get("scalper") == "a gap" for one, _ in made)
+    assert not any("scalper" in one.absent for one, _ in made[-5:])
+
+
+def test_a_model_that_comes_to_serve_is_asked_from_then_on(decided):
+    old, new = Linear(), Linear(version=2, threshold=0.3)
+    made = decided({"scalper": old}, swaps={REACH + 7: {"scalper": new}, REACH + SIZE + 9: {"scalper": new, "xgboost": Linear("xgboost")}})
+    assert differing(made) == []
+    assert [one.versions["scalper"] for one, _ in made[:9]] == [1] * 7 + [2] * 2
+    assert made[-1][0].versions == {"scalper": 2, "xgboost": 1}
+
+
+def test_who_may_not_vote_is_not_asked_and_says_why(decided):
+    foreign = Linear("xgboost")
+    foreign.info = replace(foreign.info, origin="file")
+    made = decided({"scalper": Linear(), "xgboost": foreign}, BARS.slice(0, REACH + 10))
+    assert differing(made) == []
+    assert made[0][0].absent["xgboost"].startswith("learned from file prices")
+    assert foreign.batches == []
+
+
+def test_a_model_of_columns_that_are_not_there_is_asked_bar_by_bar(decided):
+    made = decided({"scalper": Linear(schema=FeatureSchema(("nowhere",)))}, BARS.slice(0, REACH + 5))
+    assert differing(made) == []
+    assert "nowhere" in made[0][0].absent["scalper"]
+
+
+def test_one_whose_many_rows_differ_too_much_is_asked_bar_by_bar(decided):
+    assert differing(decided({"scalper": Linear(skew=np.array([0.0, 1e-3, 0.0]))}, BARS.slice(0, REACH + 10))) == []
+
+
+def test_last_digits_never_change_a_side_or_a_reason(decided):
+    """Thresholds lie exactly on forecasts, where the least difference counts."""
+    skew = np.array([0.0, 1e-7, -1e-7])
+    forecasts = [one.forecasts["scalper"] for one, _ in decided({"scalper": Linear()}, BARS)]
+    for threshold in [forecasts[place].expected_r for place in (3, 40, 77)]:
+        made = decided({"scalper": Linear(threshold=threshold, skew=skew)})
+        assert differing(made) != []  # or this shows nothing
+        for one, other in made:
+            assert (one.side, one.reason, one.versions, one.feature_hash) == (other.side, other.reason, other.versions, other.feature_hash)
+            assert abs(one.forecasts["scalper"].p_long - other.forecasts["scalper"].p_long) < PARITY
+
+
+def test_one_row_among_many_gets_what_many_rows_get():
+    model = Linear(rows=5, skew=np.array([0.0, 1e-7, 0.0]))
+    window = compute(BARS.slice(0, REACH), model.info.schema)
+    many = model.predict_many(window.values[-9:])
+    assert AmongMany(model).predict(window) == many.at(-1)
+    assert AmongMany(model).predict(window) != model.predict(window)
+    with pytest.raises(PredictionFailed):
+        AmongMany(model).predict(replace(window, values=window.values[-3:]))
+
+
+def test_a_bar_that_no_block_knows_is_decided_by_itself():
+    foresight = Foresight(Blocks(BARS), workers=1)
+    try:
+        assert foresight.look("EURUSD", int(BARS.time[-1]) + 60, ALL, {"scalper": Linear()}) is None
+        assert foresight.look("EURUSD", int(BARS.time[-1]), ALL, {"scalper": Linear()}) is not None
+    finally:
+        foresight.close()
