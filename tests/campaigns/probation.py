@@ -56,11 +56,10 @@ Trades of the former versions on these bars: {trades} on the median, mean net R 
 
 What limits it: two seeds of one recipe are not equal. Of the pairs as they are, the newer version was worse
 by more than the margin in {beyond} of {pairs}; {beyond_back} of these were rolled back, and {within_back} of the other {within}.
-Another {silent} pairs are left out, of which a version took too few sides to pass the gate.
-They were left out only after a first run had counted them: 7.2 %, 0 % and 78.3 % of its pairs were rolled back.
+Another {silent} pairs are left out, of which a version took too few sides to pass the gate: a rule of the first run, kept for this one.
 A version made worse is missed where it takes few trades: the evidence of a bar is that of its trades.
 
-Margin and length were chosen on the pairs of seeds 1000 to 1199, which are not among these. Other models are not
+No limit was chosen on these pairs: margin and length come from seeds 1000 to 1199, the rule on sides from 2000 to 2104. Other models are not
 in it: forests alone, on one symbol of a synthetic market.
 
 Made by `python -m tests.campaigns.probation`.
@@ -196,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs what is missing, or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--first", type=int, default=2_000, help="seed of the first pair")
+    parser.add_argument("--first", type=int, default=3_000, help="seed of the first pair")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--table", type=Path, default=None, help="write this file and run nothing")
     options = parser.parse_args(arguments)
