@@ -305,7 +305,7 @@ class Workshop:
         return peers
 
     def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:
-        compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows, cancel=cancel)
+        compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows)
         if cancel.is_set():
             raise FitCancelled("the job was told to stop before it published")
         return files if compiled is None else {**files, ".onnx": compiled}
