@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -115,9 +115,13 @@ def _attended(line: Line, child: BaseProcess, desk: Mapping[str, Callable[..., A
     while not cancel.is_set():
         if not line.poll(SLICE):
             continue
-        match _heard(line, child):
+        with _living(child):
+            message = line.recv()
+        match message:
             case ("ask", name, told, also):
-                line.send(desk[name](*told, **also))
+                answer = desk[name](*told, **also)
+                with _living(child):
+                    line.send(answer)
             case ("log", level, text):
                 logger.log(level, "{}", text)
             case ("raised", kind, args, said):
@@ -127,10 +131,11 @@ def _attended(line: Line, child: BaseProcess, desk: Mapping[str, Callable[..., A
     raise FitCancelled("the fit was told to stop")
 
 
-def _heard(line: Line, child: BaseProcess) -> Any:
-    """The next message; this pipe leads to our own child alone."""
+@contextmanager
+def _living(child: BaseProcess) -> Iterator[None]:
+    """A pipe that breaks means that the child is gone."""
     try:
-        return line.recv()
+        yield
     except (EOFError, OSError) as error:
         child.join(1.0)
         raise RetryError(f"{child.name}: the process that trains ended with code {child.exitcode}; the job is tried again") from error
