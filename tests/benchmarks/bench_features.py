@@ -16,7 +16,7 @@ from tests.benchmarks import naive
 from tests.benchmarks.harness import Call, Figure, paired
 from tests.fakes_learning import ALL, POLICY, costs_of, market
 
-BARS, FEATURE_BARS, LABEL_BARS = 250_000, 10_000, 2_000
+BARS, FEATURE_BARS, LABEL_BARS = 250_000, 10_000, 1_000
 MAX_AGE = 2.0
 
 
