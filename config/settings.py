@@ -144,6 +144,10 @@ class TrainingSettings(Section):
     final_fraction: float = Field(0.25, ge=0.05, le=0.5, description="newest share of the rows, kept untouched to judge the artifact")
     train_seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of every fit")
     train_threads: int = Field(1, ge=1, le=64, description="threads of one fit; leave a core to the trading loop")
+    trainer_isolation: Literal["thread", "process"] = Field(
+        "thread",
+        description="process: each fit in a child process of its own, which disturbs the loop less and takes seconds more to start",
+    )
     emergency_win_rate: float = Field(0.40, gt=0, lt=1, description="win rate of the last 20 closed trades that calls for a retrain")
     emergency_cooldown_hours: float = Field(6.0, ge=0.5, le=1_000, description="hours before another emergency retrain")
 

@@ -9,8 +9,6 @@ import pickle
 import struct
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,6 @@ from torch import Tensor, nn
 
 from config.errors import ArtifactError
 from strategy.predictor import Matrix
-
-_OPSET = 17
 
 # What torch raises for bytes that are no torch file, or hold other weights.
 _UNREADABLE = (
@@ -125,17 +121,3 @@ def torch_scorer(network: BiLSTMWithAttention) -> Callable[[Matrix], NDArray[np.
         return result
 
     return score
-
-
-def export_onnx(network: BiLSTMWithAttention, rows: int) -> bytes:
-    """The network as an ONNX file: input (B, rows, F), output (B,), any B.
-
-    Uses the TorchScript exporter: the newer one needs a package that is not among our requirements.
-    """
-    sample = torch.zeros(1, rows, network.lstm.input_size)
-    axes = {"windows": {0: "batch"}, "scaled": {0: "batch"}}
-    names: dict[str, Any] = {"input_names": ["windows"], "output_names": ["scaled"]}
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "network.onnx")
-        torch.onnx.export(network, (sample,), path, dynamic_axes=axes, opset_version=_OPSET, dynamo=False, **names)
-        return path.read_bytes()

@@ -18,6 +18,7 @@ from config.errors import FitCancelled, InsufficientHistory, RetryError, Scalper
 from config.settings import TrainingSettings
 from market_data.clock import Clock, utc_text
 from strategy.decision import JobRun, ModelEvent
+from strategy.learning.background import step_back
 from strategy.learning.budget import Purse
 from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
@@ -214,6 +215,7 @@ class AutoTrainer:
     # --- the thread -------------------------------------------------------------------------
 
     def _run(self) -> None:
+        step_back(self._training.train_threads)
         while not self._cancel.is_set():
             self._wake.wait(timeout=LOOK_SECONDS)
             self._wake.clear()

@@ -33,6 +33,7 @@ from market_data.loader import BarLoader
 from market_data.news import NewsDesk
 from strategy.active_models import ActiveModels
 from strategy.decision import JobRun, ModelEvent
+from strategy.learning.apart import WorkshopApart
 from strategy.learning.jobs import JobSpec, Workshop, specs_of
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
@@ -207,7 +208,7 @@ class _Daemon:
         )
         jobs = specs_of(settings, self.symbols) if self.fixed is None else ()
         return AutoTrainer(
-            workshop=workshop,
+            workshop=WorkshopApart(workshop) if settings.training.trainer_isolation == "process" else workshop,
             jobs=jobs,
             server=self.server,
             chronicle=self.journal,

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 
@@ -34,7 +34,7 @@ from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manife
 from strategy.learning.budget import Grant, Purse
 from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
 from strategy.learning.case import Case, Peer, prepared
-from strategy.learning.dataset import Dataset, Labelling, build
+from strategy.learning.dataset import Dataset, Labelling, LastBuilt, build
 from strategy.learning.forecasting import forecasts_on, project
 from strategy.learning.gate import GateReport, judge, passing_symbols, unproven, with_causality, with_latency, worth_testing
 from strategy.learning.labels import Costs
@@ -117,6 +117,7 @@ class Workshop:
         registry: where versions are published.
         now: the instant that dates a version.
         publishing: held while a version is published, so that nobody loads it meanwhile.
+        built: the rows of the newest job; the next one may need the same.
     """
 
     settings: Settings
@@ -127,6 +128,7 @@ class Workshop:
     registry: Registry
     now: Callable[[], datetime]
     publishing: Callable[[], AbstractContextManager[None]] = nullcontext
+    built: LastBuilt = field(default_factory=LastBuilt, repr=False, compare=False)
 
     def run(self, spec: JobSpec, purse: Purse, cancel: threading.Event) -> JobResult:
         """Trains, judges and, if the gate passes it, publishes one candidate.
@@ -144,7 +146,7 @@ class Workshop:
         """
         recipe = recipe_for(spec, self.settings)
         histories = self._histories(spec, recipe)
-        full = self._of_this_market(spec, self.labelled(histories, recipe.window, self._most_rows(spec)))
+        full = self._of_this_market(spec, self._rows(spec, recipe.window, histories))
         data = project(full, self._schema(spec))
         candidate = develop(
             recipe,
@@ -202,6 +204,11 @@ class Workshop:
         judging = self.settings.gate.min_directional_rows / SIDED_SHARE / final
         purged = 4 * (self.policy.horizon + 1)
         return math.ceil(max(judging, (MIN_TRAIN_ROWS + purged) / (1.0 - final)))
+
+    def _rows(self, spec: JobSpec, window: int, histories: Mapping[str, Bars]) -> Dataset:
+        most = self._most_rows(spec)
+        how = (self.settings, window, most, self._full_schema(spec.symbols), *map(self.instrument, spec.symbols))
+        return self.built.get(how, histories, lambda: self.labelled(histories, window, most))
 
     def _histories(self, spec: JobSpec, recipe: Recipe) -> dict[str, Bars]:
         each = self._most_rows(spec) // len(spec.symbols) + self.spare_bars(recipe.window)
@@ -331,7 +338,7 @@ class Workshop:
         return peers
 
     def _compiled(self, draft: Draft, files: dict[str, bytes], cancel: threading.Event) -> dict[str, bytes]:
-        compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows, cancel=cancel)
+        compiled = compile_onnx(draft.kind, files, len(draft.features), draft.input_rows)
         if cancel.is_set():
             raise FitCancelled("the job was told to stop before it published")
         return files if compiled is None else {**files, ".onnx": compiled}

@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
@@ -41,10 +42,10 @@ class FittedLstm:
 
     def scores(self, data: Dataset) -> FloatArray:
         """Predicted forward return in ATR and its size, shape (n, 2)."""
-        table = scaled(data.table, self.scaler)
+        windows = views(scaled(data.table, self.scaler), self.window)
         self.model.eval()
         with torch.inference_mode():
-            out = [self.model(_windows(table, rows, self.window)).numpy() for rows in np.array_split(data.row, max(1, len(data) // 512))]
+            out = [self.model(_batch(windows, rows)).numpy() for rows in np.array_split(data.row, max(1, len(data) // 512))]
         moved = np.concatenate(out).astype(np.float64)
         back = self.target_scaler.inverse_transform(moved[:, None])[:, 0]
         return np.column_stack([back, np.abs(back)])
@@ -97,7 +98,14 @@ class LstmRecipe:
             model = BiLSTMWithAttention(len(train.schema.names), self.lstm.lstm_hidden, self.lstm.lstm_layers, self.lstm.lstm_dropout).to(
                 device
             )
-            epochs = _descend(self, model, _Rows(train, scaler, target_scaler), _Rows(held, scaler, target_scaler), generator, cancel)
+            epochs = _descend(
+                self,
+                model,
+                _Rows(train, scaler, target_scaler, self.window),
+                _Rows(held, scaler, target_scaler, self.window),
+                generator,
+                cancel,
+            )
         return model.to("cpu"), epochs
 
     def _hyper_parameters(self, rows: int, epochs: int) -> dict[str, object]:
@@ -135,27 +143,27 @@ class _Rows:
     """Windows and scaled targets of a dataset; windows are laid out a batch at a time.
 
     Attributes:
-        tables: the feature rows, and those of the market turned upside down.
+        images: windows of the market, and of the market turned upside down.
     """
 
-    def __init__(self, data: Dataset, scaler: StandardScaler, target_scaler: StandardScaler) -> None:
-        self.tables = (scaled(data.table, scaler), scaled(mirror(data.table, data.schema), scaler))
+    def __init__(self, data: Dataset, scaler: StandardScaler, target_scaler: StandardScaler, window: int) -> None:
+        self.images = tuple(views(scaled(table, scaler), window) for table in (data.table, mirror(data.table, data.schema)))
         self.row = data.row
         target = target_scaler.transform(data.forward[:, None])[:, 0]
         self.target = torch.from_numpy(np.clip(target, -TARGET_CLIP, TARGET_CLIP).astype(np.float32))
 
-    def batches(self, window: int, size: int, order: IntArray, image: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, size: int, order: IntArray, image: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of (B, T, F) and (B,) in the given order; image 1 is the mirrored market."""
         sign = -1.0 if image else 1.0
         for at in range(0, len(order), size):
             rows = order[at : at + size]
-            yield _windows(self.tables[image], self.row[rows], window), sign * self.target[rows]
+            yield _batch(self.images[image], self.row[rows]), sign * self.target[rows]
 
-    def shuffled(self, window: int, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def shuffled(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every row once, in random order, half of them mirrored."""
         order = torch.randperm(len(self.row), generator=generator).numpy()
         half = len(order) // 2
-        images = (self.batches(window, size // 2, order[:half]), self.batches(window, size // 2, order[half:], image=1))
+        images = (self.batches(size // 2, order[:half]), self.batches(size // 2, order[half:], image=1))
         for parts in zip_longest(*images):  # of an odd number of rows the mirrored half has one more
             x, y = zip(*filter(None, parts), strict=True)
             yield torch.cat(x), torch.cat(y)
@@ -171,8 +179,8 @@ def _descend(
     epochs = 0
     while epochs < lstm.lstm_epochs and since < lstm.lstm_patience:
         epochs += 1
-        _epoch(model, optimiser, train.shuffled(recipe.window, lstm.lstm_batch, generator), cancel)
-        loss = _held_loss(model, held, recipe.window)
+        _epoch(model, optimiser, train.shuffled(lstm.lstm_batch, generator), cancel)
+        loss = _held_loss(model, held)
         since = 0 if loss < best else since + 1
         if since == 0:
             best, best_state = loss, copy.deepcopy(model.state_dict())
@@ -195,12 +203,12 @@ def _epoch(
         optimiser.step()
 
 
-def _held_loss(model: BiLSTMWithAttention, held: _Rows, window: int) -> float:
+def _held_loss(model: BiLSTMWithAttention, held: _Rows) -> float:
     model.eval()
     device = next(model.parameters()).device
     total = 0.0
     with torch.inference_mode():
-        for x, y in held.batches(window, 512, np.arange(len(held.row))):
+        for x, y in held.batches(512, np.arange(len(held.row))):
             total += float(nn.functional.mse_loss(model(x.to(device)), y.to(device), reduction="sum"))
     return total / len(held.row)
 
@@ -215,9 +223,14 @@ def scaled(table: Matrix, scaler: StandardScaler) -> Matrix:
     return np.nan_to_num(Standardiser.of("recipe", scaler, table.shape[1]).apply(table))
 
 
-def _windows(table: Matrix, rows: IntArray, window: int) -> Tensor:
-    """Windows that end at the given rows, (B, T, F)."""
-    return torch.from_numpy(table[rows[:, None] + np.arange(1 - window, 1)])
+def views(table: Matrix, window: int) -> Matrix:
+    """Every window of a table, (N - T + 1, T, F), as a view: each row is in memory once."""
+    return sliding_window_view(table, window, axis=0).transpose(0, 2, 1)
+
+
+def _batch(windows: Matrix, rows: IntArray) -> Tensor:
+    """Copies of the windows that end at the given rows, (B, T, F)."""
+    return torch.from_numpy(np.ascontiguousarray(windows[rows + 1 - windows.shape[1]]))
 
 
 def _device(wanted: str) -> str:

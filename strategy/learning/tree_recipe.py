@@ -116,7 +116,7 @@ def _loss_ratio(scores: FloatArray, data: Dataset, held: IntArray, folds: list[S
     return float(log_loss_rows(np.exp(scores), kind).mean() / log_loss_rows(np.concatenate(trivial), kind).mean())
 
 
-def _both_images(data: Dataset) -> tuple[Matrix, IntArray, FloatArray]:
+def both_images(data: Dataset) -> tuple[Matrix, IntArray, FloatArray]:
     """Rows, classes and weights of the market and of its mirror image, in which long and short change places."""
     swapped = np.array([FLAT, SHORT, LONG])[data.kind]
     weights = data.balance()
@@ -127,19 +127,23 @@ def _both_images(data: Dataset) -> tuple[Matrix, IntArray, FloatArray]:
     )
 
 
-def _grow_forest(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> RandomForestClassifier:
-    """Grows in slices, so that a cancel takes effect within one."""
-    forest = RandomForestClassifier(
-        n_estimators=0,
+def forest_of(recipe: TreeRecipe) -> RandomForestClassifier:
+    """The forest before its fit."""
+    return RandomForestClassifier(
+        n_estimators=recipe.size,
         max_depth=6,
         max_features="sqrt",
         max_samples=0.25,
         min_samples_leaf=50,
-        warm_start=True,
         random_state=recipe.seed,
         n_jobs=recipe.threads,
     )
-    values, kind, weights = _both_images(data)
+
+
+def _grow_forest(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> RandomForestClassifier:
+    """Grows in slices, so that a cancel takes effect within one."""
+    forest = forest_of(recipe).set_params(warm_start=True)
+    values, kind, weights = both_images(data)
     for trees in [*range(SLICE, recipe.size, SLICE), recipe.size]:
         _stop_if(cancel)
         forest.set_params(n_estimators=trees).fit(values, kind, sample_weight=weights)
@@ -147,8 +151,9 @@ def _grow_forest(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> 
     return forest.set_params(n_jobs=1, warm_start=False)
 
 
-def _grow_booster(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> XGBClassifier:
-    booster = XGBClassifier(
+def booster_of(recipe: TreeRecipe) -> XGBClassifier:
+    """The booster before its fit."""
+    return XGBClassifier(
         n_estimators=recipe.size,
         objective="multi:softprob",
         max_depth=3,
@@ -160,9 +165,12 @@ def _grow_booster(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) ->
         tree_method="hist",
         random_state=recipe.seed,
         n_jobs=recipe.threads,
-        callbacks=[_StopOnCancel(lambda: cancel.is_set())],
     )
-    values, kind, weights = _both_images(data)
+
+
+def _grow_booster(recipe: TreeRecipe, data: Dataset, cancel: threading.Event) -> XGBClassifier:
+    booster = booster_of(recipe).set_params(callbacks=[_StopOnCancel(lambda: cancel.is_set())])
+    values, kind, weights = both_images(data)
     booster.fit(values, kind, sample_weight=weights)
     _stop_if(cancel)
     return booster.set_params(callbacks=None)

@@ -15,7 +15,6 @@ DOORS = {
     "torch": {
         "strategy.lstm_model",
         "strategy.lstm_predictor",
-        "strategy.compile_onnx",
         "strategy.learning.recipes",
         "strategy.learning.lstm_recipe",
     },

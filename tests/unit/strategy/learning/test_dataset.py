@@ -13,10 +13,10 @@ from execution.exits import ExitPolicy
 from market_data.clock import new_york_hour
 from market_data.sessions import parse_sessions
 from strategy.features import WARMUP, atr, compute, schema_for
-from strategy.learning.dataset import Labelling, build
+from strategy.learning.dataset import Labelling, LastBuilt, build
 from strategy.learning.labels import label
 from strategy.learning.validation import final_split, walk_forward
-from tests.fakes_learning import ALL, POLICY, costs_of, market, still
+from tests.fakes_learning import ALL, POLICY, costs_of, market, still, without
 
 SCHEMA = schema_for(ALL)
 HOW = Labelling(POLICY, 2.0, (16, 17), 5)
@@ -160,3 +160,40 @@ def test_the_horizon_of_the_policy_decides_what_is_known(histories):
     short = build(bars, costs, SCHEMA, replace(HOW, policy=ExitPolicy(1.5, 1.5, 5.0, 5)), 10_000)
     long = build(bars, costs, SCHEMA, replace(HOW, policy=ExitPolicy(1.5, 1.5, 5.0, 50)), 10_000)
     assert short.row[-1] - long.row[-1] == 45
+
+
+# --- the newest rows, kept --------------------------------------------------------------------
+
+
+def test_the_same_bars_are_worked_out_once_and_others_again():
+    """Also where only a value in the past, the settings or the symbols are other ones."""
+    bars = market(400)
+    revised = replace(bars, spread=np.where(np.arange(len(bars)) == 7, 9.0, bars.spread))
+    asks = [
+        ("a", bars),
+        ("a", bars.slice(0, None)),
+        ("b", bars),
+        ("b", revised),
+        ("b", revised.slice(1, None)),
+        ("b", without(revised, "spread")),
+    ]
+    built, made = LastBuilt(), []
+
+    def make():
+        made.append(object())
+        return made[-1]
+
+    found = [built.get(how, {"EURUSD": history}, make) for how, history in asks]
+    assert [made.index(data) for data in found] == [0, 0, 1, 2, 3, 4]
+    assert built.get("b", {"GBPUSD": asks[-1][1]}, make) is made[5]
+
+
+def test_what_could_not_be_built_is_not_kept():
+    built, bars = LastBuilt(), {"EURUSD": market(400)}
+
+    def fail():
+        raise InsufficientHistory("EURUSD", 1, 2)
+
+    with pytest.raises(InsufficientHistory):
+        built.get("a", bars, fail)
+    assert built.get("a", bars, lambda: "rows") == "rows"

@@ -15,7 +15,7 @@ from config.errors import FitCancelled
 from config.settings import LstmSettings
 from strategy.features import sequence_schema
 from strategy.learning.forecasting import project
-from strategy.learning.lstm_recipe import TARGET_CLIP, LstmRecipe, _Rows, _shrink, scaled
+from strategy.learning.lstm_recipe import TARGET_CLIP, LstmRecipe, _batch, _Rows, _shrink, scaled, views
 from strategy.learning.validation import walk_forward
 from strategy.lstm_predictor import LSTMPredictor
 from strategy.mirror import mirror
@@ -58,7 +58,7 @@ def test_the_newest_fifth_judges_and_is_not_learned_from(data, split, fit):
 def test_an_epoch_shows_every_row_once(data, rows):
     few = data.take(np.arange(rows))
     scaler, target = (StandardScaler().fit(values) for values in (few.values, few.forward[:, None]))
-    batches = list(_Rows(few, scaler, target).shuffled(WINDOW, 8, torch.Generator().manual_seed(1)))
+    batches = list(_Rows(few, scaler, target, WINDOW).shuffled(8, torch.Generator().manual_seed(1)))
     seen = torch.cat([y for _, y in batches]).abs().sort().values
     whole = np.clip(target.transform(few.forward[:, None])[:, 0], -TARGET_CLIP, TARGET_CLIP).astype(np.float32)
     assert torch.equal(seen, torch.from_numpy(whole).abs().sort().values)
@@ -214,3 +214,13 @@ def test_hyper_parameters_are_plain_json(fit):
     told = json.loads(json.dumps(dict(fit.model.hyper_parameters)))
     assert told["lstm_seq_length"] == WINDOW
     assert told["epochs"] == fit.model.epochs
+
+
+def test_windows_are_views_that_end_at_their_rows():
+    table = np.arange(60, dtype=np.float32).reshape(20, 3)
+    windows = views(table, 5)
+    assert windows.shape == (16, 5, 3)
+    assert np.shares_memory(windows, table)
+    batch = _batch(windows, np.array([4, 19, 7]))
+    assert batch.is_contiguous()
+    np.testing.assert_array_equal(batch.numpy(), np.stack([table[row - 4 : row + 1] for row in (4, 19, 7)]))
