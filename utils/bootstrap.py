@@ -291,7 +291,8 @@ class _Daemon:
 
     def run(self) -> RunResult:
         """Trains, trades, stops."""
-        with_torch = self.settings.models.use_lstm and self.fixed is None
+        apart = self.settings.training.trainer_isolation == "process"  # then no torch is ever needed here
+        with_torch = self.settings.models.use_lstm and self.fixed is None and not apart
         threading.Thread(target=_settle_in, args=(with_torch,), name="settling in").start()
         for symbol in self.symbols:
             wanted = self.settings.data.history_bars
