@@ -85,7 +85,9 @@ class Versions:
                 inference[name] = [flat, short, long]
         if recipe is not None:
             inference["recipe"] = recipe
-        draft = Draft(**{**said, "inference": inference, "created": utc_text(self.clock.now())})
+        # What a job writes: the version in service, which the candidate was compared with.
+        beside = {"parent": self.registry.serving("scalper"), "created": utc_text(self.clock.now())}
+        draft = Draft(**{**said, "inference": inference, **beside})
         return self.registry.publish(draft, artifact.files, accept, **options).version
 
     def go_on(self, hours=1.0):

@@ -10,6 +10,7 @@ from config.settings import LifeSettings
 from strategy.learning import lifecycle
 from strategy.learning.active import SlotState, Trial
 from strategy.learning.bundles import info_of, recipe_of
+from strategy.learning.gate import unproven_by
 from strategy.learning.jobs import Workshop
 from strategy.learning.lifecycle import LifeRules
 from strategy.learning.probation import OPEN, OVER, PROVEN, WORSE, Finding, judged
@@ -112,10 +113,16 @@ class ProbationCheck:
         try:
             if self._is_expired(slot, version, now):
                 return self._move(slot, lambda s: lifecycle.forgotten(s, held, "it expired while it waited"), "")
-            return self._move(slot, lambda s: lifecycle.called(s, held, self._rules, now), f"version {version} has waited")
+            unproven = self._unproven(slot, version)
+            return self._move(slot, lambda s: lifecycle.called(s, held, self._rules, now, unproven=unproven), f"version {version} has waited")
         except SlotError as error:
             text = f"version {version} is unfit: {error}"
             return self._move(slot, lambda s: lifecycle.forgotten(s, held, text), text)
+
+    def _unproven(self, slot: str, version: int) -> bool:
+        """Whether its gate has compared it with another version than the one that serves by now, or with none for want of rows."""
+        manifest = self._registry.open(slot, version).manifest
+        return unproven_by(manifest.gate_report) or manifest.parent != self._registry.serving(slot)
 
     def _finding(self, versus: Versus, most_bars: int, now: datetime) -> Finding:
         blocks = self._trials.blocks(versus, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,15 +198,21 @@ def beats_champion(case: Case) -> Finding:
 def _too_few_blocks(case: Case, blocks: int) -> Finding:
     same = case.champion is not None and case.champion.recipe == case.recipe
     detail = f"{blocks} clean blocks, {case.settings.min_compare_blocks} needed to compare: "
-    return _verdict("champion", True, detail + ("same recipe, a refresh" if same else _UNPROVEN))
+    return _verdict("champion", True, detail + ("same recipe, a refresh" if same else UNPROVEN))
 
 
-_UNPROVEN = "changed recipe, it stays in shadow until there are"
+UNPROVEN = "changed recipe, it stays in shadow until there are"
+"""How the rule's words end where a candidate passed without the comparison; a manifest keeps them."""
 
 
 def unproven(report: GateReport) -> bool:
     """Whether the candidate passed without having been compared with the champion of another recipe."""
-    return any(finding.rule == "champion" and finding.detail.endswith(_UNPROVEN) for finding in report.findings)
+    return unproven_by(report.as_json())
+
+
+def unproven_by(told: Mapping[str, Any]) -> bool:
+    """The same of a report as a manifest holds it; an older one, without findings, says nothing of the kind."""
+    return any(found["rule"] == "champion" and found["detail"].endswith(UNPROVEN) for found in told.get("findings", ()))
 
 
 def in_ensemble(case: Case) -> Finding:

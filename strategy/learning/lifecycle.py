@@ -74,7 +74,7 @@ def admitted(slot: SlotState, version: int, rules: LifeRules, now: datetime, *, 
         version: the candidate's.
         rules: in force.
         now: the instant.
-        unproven: it lacks the rows that would compare it with the version in service.
+        unproven: it has not been compared with the version in service: for want of rows, or because another serves by now.
     """
     if slot.pinned:
         return Move("published", version, replace(slot, waiting=version), "the slot is pinned")
@@ -193,11 +193,11 @@ def dismissed(slot: SlotState, look: SlotState, reason: str) -> Move | None:
     return Move("dismissed", slot.shadow.version, replace(slot, shadow=None), reason)
 
 
-def called(slot: SlotState, look: SlotState, rules: LifeRules, now: datetime) -> Move | None:
-    """The candidate that waits takes its turn, once nothing is in its way."""
-    if slot.waiting is None or slot.waiting != look.waiting or slot.pinned or obstacle_of(slot, now):
+def called(slot: SlotState, look: SlotState, rules: LifeRules, now: datetime, *, unproven: bool = False) -> Move | None:
+    """The candidate that waits takes its turn, once nothing is in its way; see `admitted`."""
+    if slot.waiting is None or (slot.waiting, slot.voting) != (look.waiting, look.voting) or slot.pinned or obstacle_of(slot, now):
         return None
-    move = admitted(slot, slot.waiting, rules, now)
+    move = admitted(slot, slot.waiting, rules, now, unproven=unproven)
     return replace(move, reason="it waited until nothing was in its way")
 
 

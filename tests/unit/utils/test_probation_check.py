@@ -8,6 +8,7 @@ import pytest
 from config.errors import TerminalDisconnected
 from market_data.clock import from_epoch, utc_text
 from strategy.learning.active import Trial
+from strategy.learning.gate import UNPROVEN
 from tests.fakes_learning import market
 from tests.fakes_versions import HOUR, TAUGHT, Versions, taught
 from utils.checks import SKIPPED
@@ -280,3 +281,27 @@ def test_a_changed_recipe_without_rows_to_compare_waits_in_shadow_for_them(world
     compared = 30 * 2 * 16 * timedelta(minutes=1)
     assert world.clock.now() - begun >= compared
     assert world.slot.active == 2
+
+
+def test_a_changed_recipe_that_waited_is_in_shadow_before_it_serves(world, artifact):
+    """That it had to wait compares it with nobody."""
+    world.publish(artifact)
+    world.publish(artifact)
+    told = artifact.manifest.gate_report | {"findings": [{"rule": "champion", "passed": True, "detail": f"12 clean blocks: {UNPROVEN}"}]}
+    world.publish(artifact, recipe="another", unproven=True, said={"gate_report": told})
+    assert world.slot.waiting == 3
+    assert world.until_something_happens().outcome == "settled"
+    assert (world.slot.active, world.slot.shadow.version, world.slot.waiting) == (2, 3, None)
+
+
+def test_a_candidate_that_waited_while_another_took_over_is_compared_with_that_one(shadowed, artifact):
+    """It was judged beside version 1; version 2 came out of the shadow since."""
+    world = shadowed
+    world.publish(artifact)
+    world.until_something_happens()
+    world.publish(artifact)
+    world.publish(artifact)
+    assert (world.slot.active, world.slot.shadow.version, world.slot.waiting) == (1, 2, 3)
+    while world.slot.waiting is not None:
+        world.go_on()
+    assert (world.slot.active, world.slot.shadow.version) == (2, 3)
