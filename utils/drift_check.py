@@ -31,11 +31,16 @@ BY_THE_CLOCK = frozenset(FAMILIES["session"].names)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one version: its figures, and what of them has drifted, if anything has."""
+    """What was found of one version: its figures, and what of them has drifted, if anything has.
+
+    Attributes:
+        shifted: what of the market moved, of that which drifted.
+    """
 
     slot: str
     figures: str
     drifted: str = ""
+    shifted: tuple[str, ...] = ()
 
 
 class DriftCheck:
@@ -66,7 +71,9 @@ class DriftCheck:
         fresh = [found for found in drifted if self._pause(found.slot).until(now) is None]
         for found in fresh:
             self._pause(found.slot).start(now)
-            self._state.set(f"drift.since.{found.slot}", [served[found.slot].info.version, int(now.timestamp())])
+            version = served[found.slot].info.version
+            self._state.set(f"drift.since.{found.slot}", [version, int(now.timestamp())])
+            self._state.set(f"drift.shifted.{found.slot}", [version, [*self._told(found.slot, version), *found.shifted]])
         if fresh:
             reason = "; ".join(f"{found.slot}: {found.drifted}" for found in fresh)
             return CheckResult(DRIFT, reason, retrain=tuple(self._jobs[found.slot] for found in fresh))
@@ -84,8 +91,18 @@ class DriftCheck:
             hits = self._rows.hits(model, manifest, self._watched_from(slot, manifest), now)
         except (InsufficientHistory, SlotError) as error:
             return Finding(slot, str(error))
-        said = [*(line for lines in market for line in lines), hits_line(hits, self._settings)]
-        return Finding(slot, ", ".join(text for text, _ in said), ", ".join(text for text, found in said if found))
+        told = self._told(slot, manifest.version)
+        moved = [line for lines in market for line in lines]
+        drifted = [line for line in moved if line.drifted and line.what not in told]
+        hit = hits_line(hits, self._settings)
+        found = [*drifted, hit] if hit.drifted else drifted
+        figures, reasons = (", ".join(line.text for line in lines) for lines in ([*moved, hit], found))
+        return Finding(slot, figures, reasons, tuple(line.what for line in drifted))
+
+    def _told(self, slot: str, version: int) -> list[str]:
+        """What of the market has been said to have moved away from this version, and acted upon: it may stay moved for days."""
+        told = self._state.get(f"drift.shifted.{slot}")
+        return [str(what) for what in told[1]] if isinstance(told, list) and told[0] == version else []
 
     def _watched_from(self, slot: str, manifest: Manifest) -> int:
         """From the version's making on, or from its last alarm: what has been acted upon does not count twice."""
@@ -94,16 +111,21 @@ class DriftCheck:
         return max(made, int(alarm[1])) if isinstance(alarm, list) and alarm[0] == manifest.version else made
 
 
-Line = tuple[str, bool]
-"""Figures in words, and whether they mean drift."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was looked at, its figures in words, and whether they mean drift."""
+
+    what: str
+    text: str
+    drifted: bool = False
 
 
 def hits_line(hits: Hits | None, settings: WatchSettings) -> Line:
     """What the hit rate says."""
     if hits is None:
-        return "too few sides to know a usual hit rate", False
+        return Line("hits", "too few sides to know a usual hit rate")
     figures = f"hit rate {hits.lately:.2f} lately, {hits.usual:.2f} usual, Page-Hinkley {hits.statistic:.1f}"
-    return f"{figures} of {settings.drift_hits:g} over {hits.blocks} blocks", hits.statistic > settings.drift_hits
+    return Line("hits", f"{figures} of {settings.drift_hits:g} over {hits.blocks} blocks", hits.statistic > settings.drift_hits)
 
 
 Looks = Mapping[str, tuple[tuple[str, ...], Table]]
@@ -145,11 +167,12 @@ class _Rows:
 
     def _line(self, symbol: str, what: str, usual: Population | None, table: Table) -> Line:
         shift, limit = shift_of(usual, table) if usual is not None else None, self._settings.watch.drift_psi
+        name = f"{symbol} {what}"
         if shift is None:
-            return f"{symbol} {what}: too few bars to compare", False
-        moved = f"{symbol} {what} {shift.ratio:.1f} times as far off as usual, {limit:g} allowed"
+            return Line(name, f"{name}: too few bars to compare")
+        moved = f"{name} {shift.ratio:.1f} times as far off as usual, {limit:g} allowed"
         most = f", most {shift.column}" if shift.column != what else ""
-        return f"{moved}{most} (PSI {shift.index:.2f})", shift.ratio > limit
+        return Line(name, f"{moved}{most} (PSI {shift.index:.2f})", shift.ratio > limit)
 
     def hits(self, model: Predictor, manifest: Manifest, since: int, now: datetime) -> Hits | None:
         """The version's hit rate over all rows that did not teach it."""

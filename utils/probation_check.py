@@ -114,7 +114,9 @@ class ProbationCheck:
             if self._is_expired(slot, version, now):
                 return self._move(slot, lambda s: lifecycle.forgotten(s, held, "it expired while it waited"), "")
             unproven = self._unproven(slot, version)
-            return self._move(slot, lambda s: lifecycle.called(s, held, self._rules, now, unproven=unproven), f"version {version} has waited")
+            return self._move(
+                slot, lambda s: lifecycle.called(s, held, self._rules, now, unproven=unproven), f"version {version} has waited"
+            )
         except SlotError as error:
             text = f"version {version} is unfit: {error}"
             return self._move(slot, lambda s: lifecycle.forgotten(s, held, text), text)

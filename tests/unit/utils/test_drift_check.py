@@ -118,6 +118,7 @@ class TestPause:
     def test_a_pause_follows_and_survives_a_restart(self, tmp_path):
         bench = Bench(tmp_path, "volatility").publish()
         row, _ = bench.first(CHANGE + 60, END)
+        bench.store["drift.shifted.scalper"] = [7, ["EURUSD volatility"]]  # of another version: of this one it is news
         bench.restart()
         again = bench.look(row + 60)
         assert again.outcome == "skipped"
@@ -131,6 +132,15 @@ class TestPause:
         assert bench.look(row + 60).outcome == "skipped"
         later, _ = bench.first(row + 60, END)
         assert later is not None
+
+    def test_a_market_that_stays_moved_is_told_once_of_a_version(self, tmp_path):
+        bench = Bench(tmp_path, "volatility", settings=Settings(watch={"drift_cooldown_hours": 0.5, "drift_hits": 1e6})).publish()
+        told = []
+        while (found := bench.first(CHANGE + 60 if not told else bench.row + 60, END))[0] is not None:
+            told.append(found[1].reason)
+            bench.restart()
+        assert [reason.count("EURUSD volatility") for reason in told].count(1) == 1
+        assert "EURUSD volatility" in found[1].reason  # still a figure, no longer an alarm
 
     def test_a_new_version_starts_anew(self, tmp_path):
         bench = Bench(tmp_path, "sign").publish()
