@@ -221,9 +221,7 @@ class LifeSettings(Section):
         0.04, ge=0, le=1, description="R a trade by which a new version may be worse than the former and stay"
     )
     probation_check_minutes: float = Field(15.0, ge=1, le=10_080, description="minutes between looks at versions on probation or in shadow")
-    rollback_cooldown_hours: float = Field(
-        12.0, ge=0, le=1_000, description="hours after an automatic rollback without a promotion in the slot"
-    )
+    rollback_cooldown_hours: float = Field(12.0, ge=0, le=1_000, description="hours after an automatic rollback without a promotion")
     failing_alpha: float = Field(
         0.02,
         ge=0,

@@ -151,9 +151,13 @@ class AutoTrainer:
 
     # --- life -------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread = threading.Thread(target=self._run, name="AutoTrainer", daemon=True)
+    def start(self, after: threading.Thread | None = None) -> None:
+        """Starts the thread.
+
+        Args:
+            after: what it waits for before its first job: an import can not be cancelled, waiting for one can.
+        """
+        self._thread = threading.Thread(target=self._run, args=(after,), name="AutoTrainer", daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -214,8 +218,10 @@ class AutoTrainer:
 
     # --- the thread -------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, after: threading.Thread | None) -> None:
         step_back(self._training.train_threads)
+        while after is not None and after.is_alive() and not self._cancel.is_set():
+            after.join(RETRY_SECONDS / 10)
         while not self._cancel.is_set():
             self._wake.wait(timeout=LOOK_SECONDS)
             self._wake.clear()

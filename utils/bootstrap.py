@@ -293,13 +293,14 @@ class _Daemon:
         """Trains, trades, stops."""
         apart = self.settings.training.trainer_isolation == "process"  # then no torch is ever needed here
         with_torch = self.settings.models.use_lstm and self.fixed is None and not apart
-        threading.Thread(target=_settle_in, args=(with_torch,), name="settling in").start()
+        settling = threading.Thread(target=_settle_in, args=(with_torch,), name="settling in")
+        settling.start()
         for symbol in self.symbols:
             wanted = self.settings.data.history_bars
             bars = patiently(partial(self.loader.history, symbol, wanted, minimum=wanted), self.terminal.tries)
             logger.info("{}: {} closed bars, newest {}", symbol, len(bars), utc_text(bars.opened_at(-1)))
         with _signals(self.stop, self.trainer, self.terminal.interrupt) as interrupted:
-            self.trainer.start()
+            self.trainer.start(after=settling)
             try:
                 summary = self.loop.run(self.stop)
             finally:

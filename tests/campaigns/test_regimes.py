@@ -51,7 +51,7 @@ class TestMarkets:
 
 @pytest.mark.slow
 def test_a_change_is_noticed_and_the_version_taken_out_of_service():
-    case = run_case("sign", 504, after=2_400)
+    case = run_case("sign", 501, after=2_400)
     assert case.served
     assert 0 < case.alarms[0] <= NOTICED
     assert "Page-Hinkley" in case.words[0]

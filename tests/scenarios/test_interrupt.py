@@ -17,7 +17,6 @@ FITS = {
     "RandomForest": ("max", "training scalper", "train:scalper", {**LONG, **NO_BOOSTER, **NO_LSTM}),
     "XGBoost": ("600", "training xgboost", "train:xgboost", {**LONG, **NO_FOREST, **NO_LSTM}),
     "BiLSTM": ("600", "training lstm_EURUSD", "train:lstm_EURUSD", {**LONG, **NO_FOREST, **NO_BOOSTER}),
-    "ONNX": ("max", "compiling to ONNX", "train:scalper", {"LOG_LEVEL": "DEBUG", **NO_BOOSTER, **NO_LSTM}),
 }
 
 pytestmark = pytest.mark.slow

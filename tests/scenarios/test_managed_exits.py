@@ -9,6 +9,7 @@ from execution.mt5_client import MT5Client
 from execution.orders import Side
 from strategy.decision import Decision
 from strategy.features import atr
+from strategy.foresight import ForeseeingStrategy
 from strategy.scalping_strategy import ScalpingStrategy
 from tests.fakes_daemon import TREES_ONLY, Crash, broker_deals, broker_positions, run_here, table
 from utils.trade_journal import TradeJournal
@@ -45,7 +46,8 @@ def follows_the_market():
         return Decision(bars.symbol, bars.opened_at(-1), side, "follows ten bars", close=float(bars.close[-1]), atr=float(atr(bars)[-1]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScalpingStrategy, "decide", decide)
+        for kind in (ScalpingStrategy, ForeseeingStrategy):
+            patch.setattr(kind, "decide", decide)
         yield
 
 

@@ -10,6 +10,7 @@ import pytest
 from execution.orders import Side
 from strategy.decision import Decision
 from strategy.features import atr
+from strategy.foresight import ForeseeingStrategy
 from strategy.scalping_strategy import ScalpingStrategy
 from tests.fakes_daemon import SMALL, broker_deals, broker_positions, run_here, table
 from utils.auto_trainer import AutoTrainer
@@ -48,7 +49,8 @@ def run(request, tmp_path_factory):
 
     folder, (bars, trades) = tmp_path_factory.mktemp("run"), request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScalpingStrategy, "decide", toss)
+        for kind in (ScalpingStrategy, ForeseeingStrategy):
+            patch.setattr(kind, "decide", toss)
         patch.setattr(AutoTrainer, "_anything_due", lambda trainer, now: False)
         result = run_here(folder, bars, OFTEN, (f"EURUSD={EURUSD}",))
     assert result.exit_code == 0

@@ -331,6 +331,17 @@ class TestLockstep:
         bench.tick()
         assert not bench.workshop.runs
 
+    def test_it_is_told_to_stop_while_it_waits_for_what_cannot_be_cancelled(self):
+        bench, imported = Bench(), Event()
+        imports = threading.Thread(target=imported.wait)
+        imports.start()
+        bench.trainer.start(after=imports)
+        bench.trainer.request("train:scalper", "manual")
+        assert bench.trainer.stop(PATIENCE)
+        assert imports.is_alive() and not bench.workshop.runs
+        imported.set()
+        imports.join()
+
     def test_a_trainer_that_was_never_started_is_not_waited_for(self):
         Bench().tick()
 
