@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -65,6 +66,8 @@ def _same(before: Bars, bars: Bars, overlap: int) -> bool:
     """Whether the newest bars of one history are the oldest of the other, to the last bit."""
     if overlap <= 0 or before.capabilities != bars.capabilities:
         return False
-    columns = ("time", "open", "high", "low", "close", "tick_volume", "spread")
-    pairs = ((getattr(before, name), getattr(bars, name)) for name in columns)
+    pairs = zip(_columns(before), _columns(bars), strict=True)
     return all(old is None or old[-overlap:].tobytes() == new[:overlap].tobytes() for old, new in pairs)
+
+
+_columns = attrgetter("time", "open", "high", "low", "close", "tick_volume", "spread")

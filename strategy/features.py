@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
-import talib
 
 from market_data.bars import Bars, Capabilities, FloatArray, IntArray
 from market_data.clock import BrokerTime
-from strategy.past import Column, Distance, Past, Share, sums, table_of, true_range
+from strategy.past import Column, Newest, Past, extremes, sums, true_range
 from strategy.predictor import FeatureSchema, FeatureWindow, Matrix, select
 from strategy.structure import FAIR_VALUE_GAPS, LIQUIDITY, ORDER_BLOCKS, fair_value_gaps, liquidity, order_blocks
 
@@ -46,6 +46,13 @@ def atr(bars: Bars, period: int = ATR_PERIOD) -> FloatArray:
     return average
 
 
+def newest_atr(bars: Bars, period: int = ATR_PERIOD) -> float:
+    """The last value of `atr`, to the last digit."""
+    if len(bars) <= period:
+        return np.nan
+    return float(sums(true_range(bars.tail(period + 1)), period)[0]) / period
+
+
 def schema_for(known: Capabilities, extra: tuple[str, ...] = ()) -> FeatureSchema:
     """The columns that a source with these capabilities can fill, in order.
 
@@ -66,13 +73,14 @@ def _schema(known: Capabilities, extra: tuple[str, ...]) -> FeatureSchema:
 
 def schema_around(known: Capabilities, wanted: FeatureSchema) -> FeatureSchema:
     """All columns of a source, and of the optional families those of which `wanted` has columns."""
-    return _schema(known, _extras(wanted))
+    return _plan(known, wanted)[0]
 
 
 @cache
-def _extras(schema: FeatureSchema) -> tuple[str, ...]:
-    """The optional families of which a schema has columns."""
-    return tuple(name for name, family in OPTIONAL.items() if not set(family.names).isdisjoint(schema.names))
+def _plan(known: Capabilities, wanted: FeatureSchema) -> tuple[FeatureSchema, tuple[Family, ...]]:
+    """All columns that are computed where some are wanted, and the families that fill them."""
+    extra = tuple(name for name, family in OPTIONAL.items() if not set(family.names).isdisjoint(wanted.names))
+    return _schema(known, extra), families(known, extra)
 
 
 SEQUENCE_COLUMNS = (
@@ -102,11 +110,12 @@ def compute(bars: Bars, schema: FeatureSchema) -> FeatureWindow:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    own, extra = _source(bars, schema)
+    own, filled_by = _source(bars, schema)
     values = np.empty((len(bars), len(own.names)), dtype=np.float32)
     values[:WARMUP] = np.nan
     for first in range(WARMUP, len(bars), STRETCH):
-        values[first : first + STRETCH] = _rows(bars.slice(first - WARMUP, first + STRETCH), extra)
+        part = bars.slice(first - WARMUP, first + STRETCH)
+        values[first : first + STRETCH] = _rows(part, len(part) - WARMUP, filled_by)
     return select(bars.symbol, FeatureWindow(own, values), schema)
 
 
@@ -121,18 +130,18 @@ def newest(bars: Bars, schema: FeatureSchema, rows: int) -> Matrix:
     Raises:
         ValueError: the schema needs volume or spread that the bars do not have.
     """
-    own, extra = _source(bars, schema)
-    return select(bars.symbol, FeatureWindow(own, _rows(bars.tail(WARMUP + rows), extra)), schema).values
+    own, filled_by = _source(bars, schema)
+    values = _rows(bars if rows == 1 else bars.tail(WARMUP + rows), rows, filled_by)
+    return values if own is schema else select(bars.symbol, FeatureWindow(own, values), schema).values
 
 
-def _source(bars: Bars, schema: FeatureSchema) -> tuple[FeatureSchema, tuple[str, ...]]:
-    """All columns that are computed for a schema, and the optional families among them."""
-    extra = _extras(schema)
-    own = _schema(bars.capabilities, extra)
+def _source(bars: Bars, schema: FeatureSchema) -> tuple[FeatureSchema, tuple[Family, ...]]:
+    """As `_plan`, for a source that has to record what the columns need."""
+    own, filled_by = _plan(bars.capabilities, schema)
     lacking = [name for name in schema.names if name not in own.names] if schema is not own else []
     if lacking:
         raise ValueError(f"{bars.symbol}: the source does not record what columns {lacking} need")
-    return own, extra
+    return own, filled_by
 
 
 def row_hash(window: FeatureWindow) -> str:
@@ -145,14 +154,11 @@ def hash_of(row: Matrix) -> str:
     return hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest()
 
 
-def _rows(bars: Bars, extra: tuple[str, ...]) -> Matrix:
-    """Every column that these bars can fill, and of the optional families asked for, for each bar after the warm-up, (n - WARMUP, F)."""
-    past = Past(bars, len(bars) - WARMUP)
+def _rows(bars: Bars, rows: int, filled_by: tuple[Family, ...]) -> Matrix:
+    """Every column of these families for the newest bars, (rows, F)."""
+    past = Past(bars, rows, UNIT) if rows > 1 else Newest(bars, UNIT)
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns = [column for family in families(bars.capabilities, extra) for column in family.columns(past)]
-        table = table_of(columns, past.mean(past.true_range, UNIT))
-    np.copyto(table, np.nan, where=~np.isfinite(table))
-    return table.T
+        return past.table([column for family in filled_by for column in family.columns(past)])
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -176,61 +182,59 @@ MOMENTUM_LAGS = (1, 2, 3, 5, 10, 20, 30, 60, 120)
 def _momentum(past: Past) -> Iterable[Column]:
     """Moves over several lags, and two bounded oscillators."""
     close = past.bars.close
+    now = past.at(close)
     return (
-        *(Distance(close[past.now], close[past.ago(lag)], lag) for lag in MOMENTUM_LAGS),
-        *(_relative_strength(past, period) for period in (6, 14)),
-        *(_place(past, period) for period in (14, 60)),
+        *[past.distance(now, past.at(close, lag), lag) for lag in MOMENTUM_LAGS],
+        *[_relative_strength(past, period) for period in (6, 14)],
+        *[_place(past, now, period) for period in (14, 60)],
     )
 
 
 def _relative_strength(past: Past, period: int) -> Column:
     """Cutler's RSI over simple sums, scaled to -1..1; 0 where nothing moved."""
-    return Share(past.sum(past.step, period), past.sum(past.path, period))
+    return past.share(past.sum(past.step, period), past.sum(past.path, period))
 
 
-def _place(past: Past, period: int) -> Column:
-    """Where the close lies in the range of the last `period` bars, -1..1."""
+def _place(past: Past, now: Column, period: int) -> Column:
+    """Where the close lies in the range of the last `period` bars, -1..1; 0 where there is none."""
     top, bottom = past.highest(past.bars.high, period), past.lowest(past.bars.low, period)
-    return np.where(top > bottom, 2.0 * (past.bars.close[past.now] - bottom) / (top - bottom) - 1.0, 0.0)
+    return 2.0 * past.share(now - bottom, top - bottom, 0.5) - 1.0
 
 
 def _volatility(past: Past) -> Iterable[Column]:
     """How wide the market is now against how wide it was."""
-    short, mid, long = (past.mean(past.true_range, period) for period in (5, 14, SLOW))
+    short, mid, long = [past.mean(past.true_range, period) for period in (5, 14, SLOW)]
     return (
-        _contrast(short, mid),
-        _contrast(mid, long),
-        Distance(past.bars.high[past.now], past.bars.low[past.now]),
-        _deviation(past, past.span[past.since(19)] / past.mean(past.true_range, UNIT, 19), 20),
+        past.share(short - mid, short + mid),  # a ratio that stays finite when one of them is zero
+        past.share(mid - long, mid + long),
+        past.distance(past.at(past.bars.high), past.at(past.bars.low)),
+        _deviation(past, past.span[past.since(19)] / past.means(past.true_range, UNIT, 19), 20),
     )
-
-
-def _contrast(near: FloatArray, far: FloatArray) -> Column:
-    """(near - far) / (near + far), -1..1: a ratio that stays finite when one of them is zero."""
-    return Share(near - far, near + far)
 
 
 def _deviation(past: Past, series: FloatArray, period: int) -> Column:
     """Standard deviation of the last `period` values."""
     mean = past.mean(series, period)
-    return np.sqrt(np.maximum(past.mean(series * series, period) - mean * mean, 0.0))
+    spread: Column = np.sqrt(past.larger(past.mean(series * series, period) - mean * mean, 0.0))
+    return spread
 
 
 def _trend(past: Past) -> Iterable[Column]:
     """Distance from averages, regression slopes, and how straight the path was."""
     close = past.bars.close
+    now = past.at(close)
     means = [past.mean(close, period) for period in (5, 20, 60, SLOW)]
     return (
-        *(Distance(close[past.now], mean) for mean in means),
-        Distance(means[0], means[1]),
-        *(_slope(past, period) for period in (10, 30, 60)),
-        *(_efficiency(past, period) for period in (20, 60)),
+        *[past.distance(now, mean) for mean in means],
+        past.distance(means[0], means[1]),
+        *[_slope(past, period) for period in (10, 30, 60)],
+        *[_efficiency(past, period) for period in (20, 60)],
     )
 
 
 def _slope(past: Past, period: int) -> Column:
     """How far the regression line through the last `period` closes rises over as many bars."""
-    return Distance(past.weighted(past.step, _step_weights(period)), past.nothing, period)
+    return past.distance(past.weighted(past.step, _step_weights(period)), 0.0, period)
 
 
 @cache
@@ -247,22 +251,22 @@ def _step_weights(period: int) -> FloatArray:
 def _efficiency(past: Past, period: int) -> Column:
     """Kaufman's efficiency ratio: net move over path length, 0..1."""
     close = past.bars.close
-    return Share(np.abs(close[past.now] - close[past.ago(period)]), past.sum(past.path, period))
+    return past.share(abs(past.at(close) - past.at(close, period)), past.sum(past.path, period))
 
 
 def _candle(past: Past) -> Iterable[Column]:
     """Anatomy of the last candle, and the balance of the last few."""
-    now, before = past.now, past.ago(1)
-    opened, high, low, close = past.bars.open, past.bars.high[now], past.bars.low[now], past.bars.close
+    bars, span = past.bars, past.at(past.span)
+    opened, close, before = past.at(bars.open), past.at(bars.close), past.at(bars.close, 1)
     return (
-        Share(past.body[now], past.span[now]),
-        Share(high - np.maximum(opened[now], close[now]), past.span[now]),
-        Share(np.minimum(opened[now], close[now]) - low, past.span[now]),
-        Distance(close[now], opened[now]),
-        Distance(opened[now], close[before]),
-        past.mean(np.sign(past.body), 5),
-        Share(past.body[before], past.span[before]),
-        Distance(close[before], opened[before]),
+        past.share(past.at(past.body), span),
+        past.share(past.at(bars.high) - past.larger(opened, close), span),
+        past.share(past.smaller(opened, close) - past.at(bars.low), span),
+        past.distance(close, opened),
+        past.distance(opened, before),
+        past.mean(np.sign(past.body[past.since(4)]), 5),
+        past.share(past.at(past.body, 1), past.at(past.span, 1)),
+        past.distance(before, past.at(bars.open, 1)),
     )
 
 
@@ -275,18 +279,15 @@ def _swings(past: Past) -> Iterable[Column]:
     A bar is a swing high when none of the SWING_WING bars on either side is higher. It is known
     only SWING_WING bars later, and counts from then on: a centred window would read the future.
     """
-    high, low, close = past.bars.high, past.bars.low, past.bars.close[past.now]
-    row = past.row
-    high_at, low_at = _last_swing(past, high, talib.MAX), _last_swing(past, low, talib.MIN)
-    return Distance(high[high_at], close), Distance(close, low[low_at]), (row - high_at) / SLOW, (row - low_at) / SLOW
+    high, low, close, row = past.bars.high, past.bars.low, past.at(past.bars.close), past.row
+    high_at, low_at = _last_swing(past, high, np.maximum), _last_swing(past, low, np.minimum)
+    return past.distance(high[high_at], close), past.distance(close, low[low_at]), (row - high_at) / SLOW, (row - low_at) / SLOW
 
 
-def _last_swing(past: Past, series: FloatArray, extreme: Callable[[FloatArray, int], FloatArray]) -> IntArray:
+def _last_swing(past: Past, series: FloatArray, extreme: np.ufunc) -> Any:
     """Row of the last swing that is confirmed by each row; the oldest row in reach where there is none."""
-    width = 2 * SWING_WING + 1
-    centre = np.arange(SWING_WING, len(series) - SWING_WING)
-    confirmed = series[SWING_WING:-SWING_WING] == extreme(series, width)[width - 1 :]
-    return np.maximum(np.maximum.accumulate(centre * confirmed)[past.now], past.row - SLOW)
+    confirmed = series[SWING_WING:-SWING_WING] == extremes(extreme, series, 2 * SWING_WING + 1)
+    return past.larger(past.last(confirmed) - SWING_WING, past.row - SLOW)
 
 
 HIGHER_FACTORS = (5, 15)
@@ -299,23 +300,23 @@ def _higher_timeframes(past: Past) -> Iterable[Column]:
         ends, newest = _closed_longer(past, factor)
         now = close[ends[newest]]
         for back in (1, 3, 6):
-            yield Distance(now, close[ends[newest - back]], back * factor)
-        yield Distance(close[past.now], now, factor)
+            yield past.distance(now, close[ends[newest - back]], back * factor)
+        yield past.distance(past.at(close), now, factor)
 
 
-def _closed_longer(past: Past, factor: int) -> tuple[IntArray, IntArray]:
+def _closed_longer(past: Past, factor: int) -> tuple[IntArray, Any]:
     """Last rows of the longer bars, and for each row the index of the newest one closed by then."""
-    time, seconds = past.bars.time, past.bars.timeframe.seconds
+    seconds = past.bars.timeframe.seconds
     longer = past.bounds // (factor * seconds)
     ends = (longer[1:] != longer[:-1]).nonzero()[0]
     # A row's bar ends at time + one bar length: longer bars of an earlier number are closed then.
-    closed_before = (time[past.now] + seconds) // (factor * seconds)
+    closed_before = (past.at(past.bars.time) + seconds) // (factor * seconds)
     return ends, longer[ends].searchsorted(closed_before) - 1
 
 
 def _session(past: Past) -> Iterable[Column]:
     """Phase of the New York day, and of the week: sessions repeat by that clock all year."""
-    minute = _NEW_YORK.to_server(past.bars.time[past.now])[past.now] // 60
+    minute = past.at(_NEW_YORK.to_server(past.at(past.bars.time))) // 60
     # Epoch day 0 was a Thursday: + 3 makes Monday 0.
     return *_DAY_WAVES[:, minute % 1_440], *_WEEK_WAVES[:, (minute // 1_440 + 3) % 7]
 
@@ -339,19 +340,19 @@ def _volume(past: Past) -> Iterable[Column]:
     assert past.bars.tick_volume is not None  # noqa: S101  # families() asks for this family only then
     recent = past.since(19)  # the longest sum below is over 20 bars
     volume = past.bars.tick_volume[recent]
-    ratio = np.log(np.maximum(volume / past.mean(past.bars.tick_volume, 60, 19), LEAST_VOLUME))
+    ratio = np.log(np.maximum(volume / past.means(past.bars.tick_volume, 60, 19), LEAST_VOLUME))
     direction = np.sign(past.body[recent])
     signed = volume * direction
-    flows = [past.sum(signed, period) / past.sum(volume, period) for period in (5, 20)]
+    flows = [past.share(past.sum(signed, period), past.sum(volume, period), np.nan) for period in (5, 20)]
     surge = direction * np.maximum(ratio, 0.0)
-    return ratio[past.now], *flows, surge[past.now], surge[past.ago(1)], past.sum(surge, 10), past.sum(surge, 20)
+    return past.at(ratio), *flows, past.at(surge), past.at(surge, 1), past.sum(surge, 10), past.sum(surge, 20)
 
 
 def _spread(past: Past) -> Iterable[Column]:
     """Spread against its own average, 0 where they agree; a spread of nothing is a real one."""
     assert past.bars.spread is not None  # noqa: S101  # families() asks for this family only then
-    average = past.mean(past.bars.spread, 60)
-    return (np.log1p(np.where(average == 0, 1.0, past.bars.spread[past.now] / average)) - np.log(2.0),)
+    spread = past.bars.spread
+    return (np.log1p(past.share(past.at(spread), past.mean(spread, 60), 1.0)) - np.log(2.0),)
 
 
 ALWAYS = (

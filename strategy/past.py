@@ -1,17 +1,17 @@
-"""What feature families are written in: the bars behind the newest rows, and the kinds of column.
+"""What feature families are written in: the bars behind the newest rows, and the few operations that they share.
 
 Every series ends at the newest bar, whatever its length: a lag is a slice, and a sum reaches no
-further back than its first row needs. What costs at the close of a bar is the number of calls, not
-the numbers; so families say what a column is made of, and `table_of` works all of one kind out
-together. And a row that is alone is read by an index instead of a slice: the same family then
-works in NumPy's scalars, which take a tenth of the time of its arrays and give the same digits.
+further back than its first row needs. `Past` answers for many rows in arrays, `Newest` for a row
+that is alone in plain numbers, which take a tenth of the time of its arrays. Both do the same
+operations in the same order, so a row has the same digits in a table of a year as at the close of its bar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import talib
@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from market_data.bars import Bars, FloatArray, IntArray
 
+Column = FloatArray | float
+"""Values of R rows, (R,); where R is 1 a number."""
+
 
 def true_range(bars: Bars) -> FloatArray:
     """Range of each bar together with the close before it, shape (n - 1,), price units.
 
     Source: Wilder, New Concepts in Technical Trading Systems (1978).
     """
-    ranges: FloatArray = talib.TRANGE(bars.high, bars.low, bars.close)[1:]
+    before = bars.close[:-1]
+    ranges: FloatArray = np.maximum(bars.high[1:], before) - np.minimum(bars.low[1:], before)
     return ranges
 
 
@@ -38,19 +42,38 @@ def sums(series: FloatArray, period: int) -> FloatArray:
     return np.correlate(series, _ones(period))
 
 
+_SUMMED_IN_ORDER = 11
+"""Longest window that NumPy's correlation adds up value by value; longer ones are dot products, which take half the time by themselves."""
+
+
 @cache
 def _ones(period: int) -> FloatArray:
     return np.ones(period)
 
 
+def extremes(of: np.ufunc, series: FloatArray, width: int) -> FloatArray:
+    """Extremes of every `width` neighbours, shape (n - width + 1,), from those of half as many.
+
+    Args:
+        of: `np.maximum` or `np.minimum`.
+        series: shape (n,).
+        width: at least 1.
+    """
+    reach = 1
+    while reach < width:
+        step = min(reach, width - reach)
+        series = of(series[step:], series[:-step])
+        reach += step
+    return series
+
+
 class Past:
     """The newest R bars of a history, what lies behind them, and the series that several families need.
-
-    Where R is 1, what is said here to have shape (R,) is a scalar.
 
     Args:
         bars: closed bars, oldest first; more than R of them.
         rows: R, how many rows the families answer for.
+        unit: bars of the ATR in which distances are measured.
 
     Attributes:
         now: where the R rows are, in any series that ends at the newest bar.
@@ -61,44 +84,67 @@ class Past:
         body: from open to close, shape (n,).
     """
 
-    def __init__(self, bars: Bars, rows: int) -> None:
+    def __init__(self, bars: Bars, rows: int, unit: int) -> None:
         self.bars = bars
         self.rows = rows
-        self.now: slice | int = slice(-rows, None) if rows > 1 else -1
+        self.now = slice(-rows, None)
         self.true_range = true_range(bars)
         self.step = bars.close[1:] - bars.close[:-1]
         self.path = np.abs(self.step)
         self.span = bars.high - bars.low
         self.body = bars.close - bars.open
+        self._unit = self._scale(unit)
 
-    def ago(self, bars: int) -> slice | int:
-        """Where the R rows are, `bars` earlier."""
-        return slice(-self.rows - bars, -bars) if self.rows > 1 else -1 - bars
+    def _scale(self, period: int) -> Column:
+        return self.mean(self.true_range, period)
 
     def since(self, bars: int) -> slice:
         """The slice of the R rows and the `bars` before them."""
         return slice(-self.rows - bars, None)
 
-    def sum(self, series: FloatArray, period: int, early: int = 0) -> FloatArray:
-        """Sum of the last `period` values at each of the R rows, and at the `early` ones before them."""
-        found = np.correlate(series[1 - self.rows - early - period :], _ones(period))
-        return found if self.rows + early > 1 else found[0]
+    def at(self, series: NDArray[Any], ago: int = 0) -> Any:
+        """A series at the R rows, or so many bars before each, (R,)."""
+        return series[-self.rows - ago : -ago or None]
 
-    def weighted(self, series: FloatArray, weights: FloatArray) -> FloatArray:
+    def sum(self, series: FloatArray, period: int) -> Column:
+        """Sum of the last `period` values at each of the R rows."""
+        return self.sums(series, period, 0)
+
+    def mean(self, series: FloatArray, period: int) -> Column:
+        """Average of the last `period` values at each of the R rows."""
+        return self.sum(series, period) / period
+
+    def sums(self, series: FloatArray, period: int, early: int) -> FloatArray:
+        """As `sum`, and at the `early` rows before the R ones, (early + R,)."""
+        return np.correlate(series[1 - self.rows - early - period :], _ones(period))
+
+    def means(self, series: FloatArray, period: int, early: int) -> FloatArray:
+        """As `mean`, and at the `early` rows before the R ones, (early + R,)."""
+        return self.sums(series, period, early) / period
+
+    def weighted(self, series: FloatArray, weights: FloatArray) -> Column:
         """As `sum`, each value times its weight; the last weight is the newest value's."""
-        return np.correlate(series[1 - self.rows - len(weights) :], weights)[self.now]
+        return np.correlate(series[1 - self.rows - len(weights) :], weights)
 
-    def mean(self, series: FloatArray, period: int, early: int = 0) -> FloatArray:
-        """Average of the last `period` values, as `sum`."""
-        return self.sum(series, period, early) / period
+    def highest(self, series: FloatArray, period: int) -> Column:
+        """Greatest of the last `period` values at each of the R rows."""
+        found: FloatArray = talib.MAX(series, period)[self.now]
+        return found
 
-    def highest(self, series: FloatArray, period: int) -> FloatArray:
-        """Greatest of the last `period` values, (R,)."""
-        return series[-period:].max() if self.rows == 1 else talib.MAX(series, period)[self.now]
+    def lowest(self, series: FloatArray, period: int) -> Column:
+        """Least of the last `period` values at each of the R rows."""
+        found: FloatArray = talib.MIN(series, period)[self.now]
+        return found
 
-    def lowest(self, series: FloatArray, period: int) -> FloatArray:
-        """Least of the last `period` values, (R,)."""
-        return series[-period:].min() if self.rows == 1 else talib.MIN(series, period)[self.now]
+    def last(self, happened: NDArray[np.bool_]) -> Any:
+        """Number of the newest bar by each of the R rows at which something happened, -1 where there is none; `happened` ends at the newest bar."""
+        count = len(self.bars)
+        return np.maximum.accumulate(np.where(happened, np.arange(count - len(happened), count), -1))[self.now]
+
+    @cached_property
+    def row(self) -> Any:
+        """Number of each of the R rows among the bars, (R,)."""
+        return np.arange(len(self.bars) - self.rows, len(self.bars))
 
     @cached_property
     def bounds(self) -> IntArray:
@@ -106,82 +152,96 @@ class Past:
         time = self.bars.time
         return np.concatenate((time, time[-1:] + self.bars.timeframe.seconds))
 
-    @cached_property
-    def row(self) -> IntArray:
-        """Number of each of the R rows among the bars, (R,)."""
-        return np.arange(len(self.bars))[self.now]
+    # --- from series to columns -----------------------------------------------------------------
 
-    @cached_property
-    def nothing(self) -> FloatArray:
-        """Zeros, (R,)."""
-        return np.zeros(self.rows)[self.now]
+    def distance(self, end: Column, start: Column, bars: int = 1) -> Column:
+        """How far a price went, in ATR and for `bars` bars: a random walk goes as far in any number of them.
 
+        Not a number where nothing moved for so long that there is no unit.
+        """
+        return (end - start) / (self._unit * math.sqrt(bars))
 
-# --- columns ------------------------------------------------------------------------------------
+    def share(self, part: Column, whole: Column, otherwise: float = 0.0) -> Column:
+        """A part of a whole; `otherwise` where there is no whole."""
+        return np.where(np.greater(whole, 0.0), part / whole, otherwise)
 
+    def larger(self, one: Any, other: Any) -> Any:
+        """The greater of two, row by row."""
+        return np.maximum(one, other)
 
-class Distance(NamedTuple):
-    """How far a price went from `start` to `end`, in ATR and for `bars` bars: a random walk goes as far in any number of them."""
+    def smaller(self, one: Any, other: Any) -> Any:
+        """The lesser of two, row by row."""
+        return np.minimum(one, other)
 
-    end: FloatArray
-    start: FloatArray
-    bars: int = 1
-
-
-class Share(NamedTuple):
-    """A part of a whole; 0 where there is no whole."""
-
-    part: FloatArray
-    whole: FloatArray
-
-
-Column = Distance | Share | FloatArray
-"""What one column is made of, or its values as they are; every array is (R,)."""
+    def table(self, columns: Sequence[Column]) -> NDArray[np.float32]:
+        """Columns side by side, (R, F); what is not finite is not a number."""
+        table = np.empty((len(columns), self.rows), dtype=np.float32)
+        for row, column in zip(table, columns, strict=True):
+            row[:] = column
+        np.copyto(table, np.nan, where=~np.isfinite(table))
+        return table.T
 
 
-def table_of(columns: Sequence[Column], unit: FloatArray) -> NDArray[np.float32]:
-    """Values of columns, one below the other, (F, R).
+class Newest(Past):
+    """The newest bar alone, in plain numbers.
 
     Args:
-        columns: F of them.
-        unit: the ATR in which distances are measured, (R,).
+        bars: closed bars, oldest first.
+        unit: as for `Past`.
     """
-    table = np.empty((len(columns), np.size(unit)), dtype=np.float32)
-    for values, places, rows in _by_kind(tuple(map(type, columns))):
-        table[rows] = values([columns[place] for place in places], unit)
-    return table
 
+    def __init__(self, bars: Bars, unit: int) -> None:
+        super().__init__(bars, 1, unit)
 
-@cache
-def _by_kind(kinds: tuple[type, ...]) -> list[tuple[Callable[..., FloatArray], list[int], IntArray]]:
-    """For each kind what works it out, and where its columns stand, as numbers and as an index."""
-    ways = [_KINDS.get(kind, _as_they_are) for kind in kinds]
-    found = [(values, [place for place, way in enumerate(ways) if way is values]) for values in (*_KINDS.values(), _as_they_are)]
-    return [(values, places, np.array(places, dtype=np.int64)) for values, places in found if places]
+    def _scale(self, period: int) -> Column:
+        return self.mean(self.true_range, period) or math.nan  # plain numbers refuse to be divided by zero
 
+    def at(self, series: NDArray[Any], ago: int = 0) -> Any:
+        """See `Past.at`."""
+        return series.item(-1 - ago)
 
-def _distances(columns: Sequence[Distance], unit: FloatArray) -> FloatArray:
-    ends, starts, bars = zip(*columns, strict=True)
-    return (_rows(ends) - _rows(starts)) / (unit * _roots(bars))
+    def sum(self, series: FloatArray, period: int) -> Column:
+        """See `Past.sum`."""
+        if period > _SUMMED_IN_ORDER:
+            return float(series[-period:].dot(_ones(period)))
+        return np.correlate(series[-period:], _ones(period)).item()
 
+    def weighted(self, series: FloatArray, weights: FloatArray) -> Column:
+        """See `Past.weighted`."""
+        return np.correlate(series[-len(weights) :], weights).item()
 
-@cache
-def _roots(numbers: tuple[int, ...]) -> FloatArray:
-    return np.sqrt(numbers)[:, None]
+    def highest(self, series: FloatArray, period: int) -> Column:
+        """See `Past.highest`."""
+        return float(np.maximum.reduce(series[-period:]))
 
+    def lowest(self, series: FloatArray, period: int) -> Column:
+        """See `Past.lowest`."""
+        return float(np.minimum.reduce(series[-period:]))
 
-def _shares(columns: Sequence[Share], _: FloatArray) -> FloatArray:
-    part, whole = map(_rows, zip(*columns, strict=True))
-    return np.where(whole > 0, part / whole, 0.0)
+    def last(self, happened: NDArray[np.bool_]) -> Any:
+        """See `Past.last`."""
+        found = happened.nonzero()[0]
+        return found.item(-1) + len(self.bars) - len(happened) if len(found) else -1
 
+    @cached_property
+    def row(self) -> Any:
+        """See `Past.row`."""
+        return len(self.bars) - 1
 
-def _as_they_are(columns: Sequence[FloatArray], _: FloatArray) -> FloatArray:
-    return _rows(columns)
+    def share(self, part: Column, whole: Column, otherwise: float = 0.0) -> Column:
+        """See `Past.share`."""
+        return part / whole if whole > 0.0 else otherwise
 
+    def larger(self, one: Any, other: Any) -> Any:
+        """See `Past.larger`."""
+        return other if one < other else one
 
-def _rows(series: Sequence[FloatArray]) -> FloatArray:
-    """Series, or the scalars of one row, one below the other, (k, R)."""
-    return np.array(series).reshape(len(series), -1)
+    def smaller(self, one: Any, other: Any) -> Any:
+        """See `Past.smaller`."""
+        return other if one > other else one
 
-
-_KINDS: dict[type, Callable[..., FloatArray]] = {Distance: _distances, Share: _shares}
+    def table(self, columns: Sequence[Column]) -> NDArray[np.float32]:
+        """See `Past.table`."""
+        row = np.array(columns, dtype=np.float32)
+        row[~np.isfinite(row)] = np.nan
+        return row[None]

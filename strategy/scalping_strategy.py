@@ -16,7 +16,7 @@ from strategy.active_models import ActiveModels, Served
 from strategy.decision import Decision
 from strategy.ensemble import Verdict, combine, weights_of
 from strategy.feature_memory import FeatureMemory
-from strategy.features import ATR_PERIOD, atr, row_hash, schema_for
+from strategy.features import newest_atr, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
 from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
 
@@ -182,8 +182,8 @@ def _why_absent(slot: str, served: Served) -> str:
 
 
 def _sight(bars: Bars, window: FeatureWindow) -> Sight:
-    range_ = float(atr(bars.tail(ATR_PERIOD + 1))[-1])
-    return Sight(bars.symbol, bars.opened_at(-1), bars.timeframe.seconds, float(bars.close[-1]), range_, row_hash(window))
+    close = float(bars.close[-1])
+    return Sight(bars.symbol, bars.opened_at(-1), bars.timeframe.seconds, close, newest_atr(bars), row_hash(window))
 
 
 def forecasts_of(snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope, now: datetime) -> Told:

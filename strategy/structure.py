@@ -11,14 +11,14 @@ The names are those that discretionary traders use; the definitions are ours, ch
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import talib
 from numpy.typing import NDArray
 
-from market_data.bars import FloatArray, IntArray
-from strategy.past import Column, Distance, Past
+from market_data.bars import FloatArray
+from strategy.past import Column, Past
 
 REACH = 100
 """Bars after which a mark is forgotten; with what an event itself looks back on, less than the warm-up."""
@@ -31,39 +31,39 @@ SWEPT = 20
 
 
 class _Mark(NamedTuple):
-    """For each row, where its newest event is, whether there is one in reach, and its age, 0..1; every array is (R,)."""
+    """For each row, where its newest event is, whether there is one in reach, and its age, 0..1; every one is (R,)."""
 
-    at: IntArray
-    there: NDArray[np.bool_]
-    age: FloatArray
+    at: Any
+    there: Any
+    age: Column
 
 
 def _newest(past: Past, happened: NDArray[np.bool_]) -> _Mark:
     """Newest event by each row. `happened` ends at the newest bar, whatever its length."""
-    count = len(past.bars)
-    bar = np.arange(count - len(happened), count)
-    last = np.maximum.accumulate(np.where(happened, bar, -1))[past.now]
-    since = bar[past.now] - last
+    last = past.last(happened)
+    since = past.row - last
     there = (last >= 0) & (since <= REACH)
-    return _Mark(np.where(there, last, bar[past.now]), there, np.where(there, since, REACH) / REACH)
+    return _Mark(np.where(there, last, past.row), there, np.where(there, since, REACH) / REACH)
 
 
-def _above(past: Past, mark: _Mark, level: FloatArray) -> Distance:
+def _above(past: Past, mark: _Mark, level: FloatArray) -> Column:
     """How far the close stands above the mark's level; `level` is (n,)."""
-    close = past.bars.close[past.now]
-    return Distance(close, np.where(mark.there, level[mark.at], close))
+    return past.distance(past.at(past.bars.close), _level(past, mark, level))
 
 
-def _below(past: Past, mark: _Mark, level: FloatArray) -> Distance:
+def _below(past: Past, mark: _Mark, level: FloatArray) -> Column:
     """How far the close stands below the mark's level."""
-    close, start, _ = _above(past, mark, level)
-    return Distance(start, close)
+    return past.distance(_level(past, mark, level), past.at(past.bars.close))
+
+
+def _level(past: Past, mark: _Mark, level: FloatArray) -> Any:
+    return np.where(mark.there, level[mark.at], past.at(past.bars.close))
 
 
 def order_blocks(past: Past) -> Iterable[Column]:
     """Distance from the last candle against the move before an impulse, up and down, and the ages of the impulses."""
     early = REACH
-    usual = past.mean(past.true_range[:-1], 14, early)
+    usual = past.means(past.true_range[:-1], 14, early)
     body, before = past.body[past.since(early)], past.body[-past.rows - early - 1 : -1]
     up = _newest(past, (body > IMPULSE * usual) & (before < 0))
     down = _newest(past, (body < -IMPULSE * usual) & (before > 0))
@@ -80,8 +80,8 @@ def fair_value_gaps(past: Past) -> Iterable[Column]:
     yield from (up.age, down.age)
 
 
-def _width(past: Past, mark: _Mark, width: FloatArray) -> Distance:
-    return Distance(np.where(mark.there, width[mark.at], 0.0), past.nothing)
+def _width(past: Past, mark: _Mark, width: FloatArray) -> Column:
+    return past.distance(np.where(mark.there, width[mark.at], 0.0), 0.0)
 
 
 def liquidity(past: Past) -> Iterable[Column]:
@@ -89,8 +89,8 @@ def liquidity(past: Past) -> Iterable[Column]:
     high, low, close = past.bars.high, past.bars.low, past.bars.close
     top, bottom = _earlier(talib.MAX(high, SWEPT), 1), _earlier(talib.MIN(low, SWEPT), 1)
     above, below = _newest(past, (high > top) & (close < top)), _newest(past, (low < bottom) & (close > bottom))
-    yield Distance(talib.MAX(high, REACH)[past.now], close[past.now])
-    yield Distance(close[past.now], talib.MIN(low, REACH)[past.now])
+    yield past.distance(past.highest(high, REACH), past.at(close))
+    yield past.distance(past.at(close), past.lowest(low, REACH))
     yield from (_below(past, above, high), _above(past, below, low))
     yield from (above.age, below.age)
 

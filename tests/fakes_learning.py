@@ -27,7 +27,7 @@ from strategy.learning.dataset import Dataset, Labelling, build
 from strategy.learning.jobs import JobSpec, Workshop
 from strategy.learning.labels import Costs
 from strategy.learning.registry import Registry
-from strategy.past import Distance, Past
+from strategy.past import Column, Past
 from strategy.predictor import FeatureSchema, Forecasts, Inference, Payoff
 from tests.fakes_models import inference_of, info_of, native_files
 from tests.fakes_registry import accept, draft, make_registry
@@ -101,10 +101,10 @@ def remembering(columns: Columns, bars: Bars, starts: Iterable[int], warmup: int
     return found
 
 
-def one_bar_ahead(past: Past, period: int) -> Distance:
+def one_bar_ahead(past: Past, period: int) -> Column:
     """A planted fault, in the place of `features._slope`: it ends at the next bar's close."""
     ahead = np.append(past.bars.close[1:], past.bars.close[-1])
-    return Distance(ahead[past.now], past.bars.close[past.ago(period)], period)
+    return past.distance(past.at(ahead), past.at(past.bars.close, period), period)
 
 
 # --- evidence ---------------------------------------------------------------------------------

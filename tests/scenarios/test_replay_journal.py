@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from strategy import features
-from strategy.past import Distance
 from tests.fakes_commands import commands
 from tests.fakes_daemon import SMALL, TREES_ONLY, run_here, table
 from tests.real_data import folder
@@ -64,8 +63,8 @@ def change_one_feature(monkeypatch, since):
     honest = features._slope
 
     def changed(past, period):
-        end, start, bars = honest(past, period)
-        return Distance(np.where(past.bars.time[past.now] >= first, 1.001 * end, end), start, bars)
+        slope = honest(past, period)
+        return np.where(past.at(past.bars.time) >= first, 1.001 * slope, slope)
 
     monkeypatch.setattr(features, "_slope", changed)
 

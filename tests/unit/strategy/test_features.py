@@ -24,12 +24,12 @@ from strategy.features import (
     compute,
     families,
     newest,
+    newest_atr,
     row_hash,
     schema_for,
     sequence_schema,
 )
 from strategy.mirror import mirror
-from strategy.past import Distance
 from strategy.predictor import FeatureSchema
 from tests.fakes_learning import ALL, leaking, market, remembering, scaled_prices, still, without
 
@@ -121,10 +121,16 @@ def test_the_same_check_finds_a_running_sum(bars, monkeypatch):
     """TA-Lib's own slope keeps one: its last digits depend on where the history began."""
 
     def slope(past, period):
-        return Distance(talib.LINEARREG_SLOPE(past.bars.close, period)[past.now] * period, np.zeros(past.rows), period)
+        return past.distance(talib.LINEARREG_SLOPE(past.bars.close, period)[past.now] * period, 0.0, period)
 
     monkeypatch.setattr(features, "_slope", slope)
     assert differing(bars, 61, (300, 555, 1_111, 1_399)) >= {"slope_10", "slope_30", "slope_60"}
+
+
+@pytest.mark.parametrize("count", [3, 14, 15, 16, 300])
+def test_the_newest_range_is_the_last_of_all_ranges(bars, count):
+    part = bars.slice(500, 500 + count)
+    np.testing.assert_array_equal(newest_atr(part), atr(part)[-1])
 
 
 # --- look-ahead and memory --------------------------------------------------------------------
