@@ -77,7 +77,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     settings = settings_of(*(SMALL if quick else ({}, {})))
     warm_up()
     retrain(settings_of(*TINY), history().tail(20_000))  # imports and first calls are no part of a retrain
-    yield _overhead(settings, rounds=1 if quick else 2)
+    yield _overhead(settings, rounds=1 if quick else 10)
     yield _peak(quick)
     yield from _beside_the_loop(rounds=2 if quick else 10)
 
