@@ -232,7 +232,7 @@ class _Daemon:
         )
         by_slot = {job.slot: job.name for job in jobs}
         drift = DriftCheck(workshop, self.models, self.state, by_slot)
-        probation = ProbationCheck(workshop, record=self._record_changes)
+        probation = ProbationCheck(workshop, self.state, record=self._record_changes)
         failing = (FailingCheck(workshop, self.state, by_slot, record=self._record_changes),) if self.settings.life.failing_alpha else ()
         watchdogs = Watchdogs(self.journal, self.state, self.registry.state, jobs, self.settings)
         return (performance, drift, probation, *failing, watchdogs)
