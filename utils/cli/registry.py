@@ -17,7 +17,7 @@ from utils.cli.options import existing_home, one_of, settings_with
 if TYPE_CHECKING:
     from config.home import Home
     from market_data.clock import Clock
-    from strategy.learning.artifact import Manifest
+    from strategy.learning.artifact import Manifest, VerifiedArtifact
     from strategy.learning.registry import Registry
 
 SlotArgument = Annotated[str, typer.Argument(metavar="SLOT", help="scalper, xgboost, lstm_EURUSD, ...")]
@@ -127,7 +127,12 @@ def check_known(registry: Registry, slot: str, version: int | None) -> None:
 
 
 def verified(registry: Registry, slot: str, version: int) -> Manifest:
-    """The manifest of a version.
+    """The manifest of a version; see `verified_files`."""
+    return verified_files(registry, slot, version).manifest
+
+
+def verified_files(registry: Registry, slot: str, version: int) -> VerifiedArtifact:
+    """A version, to be loaded.
 
     Raises:
         CheckFailed: a file of it is missing, altered or foreign.
@@ -135,6 +140,6 @@ def verified(registry: Registry, slot: str, version: int) -> Manifest:
     from config.errors import ArtifactError, CheckFailed
 
     try:
-        return registry.open(slot, version).manifest
+        return registry.open(slot, version)
     except ArtifactError as error:
         raise CheckFailed(f"refused: {error}") from error
