@@ -228,7 +228,7 @@ def _check_writable(file: Path | None) -> None:
         return
     new = not file.exists()
     try:
-        file.open("a").close()
+        file.open("ab").close()
     except OSError as error:
         raise typer.BadParameter(f"--report {file}: cannot be written ({error.strerror}); name a file in a folder that exists") from error
     if new:

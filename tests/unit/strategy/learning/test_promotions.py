@@ -47,7 +47,7 @@ def test_a_line_says_why_and_one_from_before_it_could_still_reads(log):
     assert reigns(log.entries(), 2)[-1].reason == "x" * 1_000
     assert log.last_generation() == 2
     old = {"generation": 1, "at": "2026-01-01", "slot": "scalper", "event": "promoted", "from": None, "to": 1}
-    log.path.write_text(json.dumps(old) + "\n")
+    log.path.write_text(json.dumps(old) + "\n", encoding="utf-8")
     assert log.entries() == (Promotion("scalper", 1, "2026-01-01", "promoted", None, 1),)
     assert dict.fromkeys((*log.entries(), Promotion("scalper", 1, "2026-01-01", "promoted", None, 1, "it waited"))).keys() == {
         *log.entries()
