@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from config.errors import TerminalDisconnected
 from execution.simulated import default_spec
 from market_data.clock import ManualClock, from_epoch, utc_text
 from strategy.learning import jobs
@@ -35,6 +36,17 @@ def taught(bars, folder):
     return world.registry.open("scalper", manifest.version)
 
 
+def lost_for(symbol, history):
+    """Bars as before, but for one symbol, at which the terminal is gone."""
+
+    def asked(name, most):
+        if name == symbol:
+            raise TerminalDisconnected("copy_rates_from_pos", -10_004, "no connection")
+        return history(name, most)
+
+    return asked
+
+
 class Versions:
     """A home whose bars come as its clock goes on."""
 
@@ -61,7 +73,8 @@ class Versions:
             now=self.clock.now,
         )
         self.journal = TradeJournal(root / "journal.db", account="1@sim", mode="simulated", clock=self.clock)
-        self.asked = 0
+        self.asked, self.store = 0, {}
+        self.state = type("State", (), {"get": self.store.get, "set": self.store.__setitem__})
         self.check = self.new_check()
 
     def new_check(self):

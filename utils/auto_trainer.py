@@ -22,9 +22,9 @@ from strategy.learning.background import step_back
 from strategy.learning.budget import Purse
 from strategy.learning.jobs import JobResult, JobSpec
 from strategy.learning.serving import Change, ModelServer
-from utils.checks import SKIPPED, Check
+from utils.checks import ALARM, SKIPPED, Check
 from utils.due_table import DueTable
-from utils.watchdogs import ALARM, note_newest
+from utils.watchdogs import note_newest
 
 MANUAL = "manual"
 RETRY_SECONDS = 1.0

@@ -232,7 +232,7 @@ class _Daemon:
         )
         by_slot = {job.slot: job.name for job in jobs}
         drift = DriftCheck(workshop, self.models, self.state, by_slot)
-        probation = ProbationCheck(workshop, record=self._record_changes)
+        probation = ProbationCheck(workshop, self.state, record=self._record_changes)
         failing = (FailingCheck(workshop, self.state, by_slot, record=self._record_changes),) if self.settings.life.failing_alpha else ()
         watchdogs = Watchdogs(self.journal, self.state, self.registry.state, jobs, self.settings)
         return (performance, drift, probation, *failing, watchdogs)
@@ -258,7 +258,7 @@ class _Daemon:
 
     def _loop(self, origin: str, wall: SystemClock) -> TradingLoop:
         settings = self.settings
-        heartbeat = Heartbeat(
+        self.heartbeat = Heartbeat(
             wall=wall,
             seconds=settings.logs.heartbeat_seconds,
             state=self.state,
@@ -276,7 +276,7 @@ class _Daemon:
             desk=self.desk,
             recorder=self.journal,
             tutor=self.trainer if self.fixed is None else _NoTutor(),
-            watcher=heartbeat,
+            watcher=self.heartbeat,
             clock=self.terminal.clock,
             symbols=self.symbols,
             window=decision_bars(settings),
@@ -308,6 +308,7 @@ class _Daemon:
                 ended = self.trainer.stop()
         if not ended:
             logger.warning("the trainer is still busy; leaving it behind")
+        self.heartbeat.end()
         return self._result(summary, interrupted.is_set())
 
     def _result(self, summary: LoopSummary, interrupted: bool) -> RunResult:

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 SKIPPED = "skipped"
 """The outcome of a check that found nothing; it is journalled, and not logged."""
 
+ALARM = "alarm"
+"""The outcome of a check that found something that nobody but a person can put right; it is logged as a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:

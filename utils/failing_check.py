@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,8 +18,7 @@ from strategy.learning.trials import Trials, Versus
 from strategy.scalping_strategy import expired
 from utils.checks import SKIPPED, CheckResult, Memory, retrain_pause
 from utils.probation_check import life_rules
-from utils.slot_steps import Step, made
-from utils.watchdogs import ALARM
+from utils.slot_steps import Step, changes, looked, made, outcome, pinned, told
 
 FAILING = "failing"
 
@@ -59,20 +58,19 @@ class FailingCheck:
 
     def run(self, now: datetime) -> CheckResult:
         """One look at every slot in which a version votes."""
-        steps = [self._look(case, now) for case in self._cases()]
-        moved = [step for step in steps if step.switched]
-        alarms = [step for step in steps if step.event == ALARM]
+        cases = self._cases()
+        steps = looked(cases, lambda slot: iter((self._look(cases[slot], now),)))
+        moved = changes(steps)
         if moved:
             self._record()
-        text = "; ".join(f"{step.slot}: {step.text}" for step in [*moved, *alarms] or steps) or "no version votes"
-        outcome = FAILING if moved else ALARM if alarms else SKIPPED
-        return CheckResult(outcome, text, self._retrained(moved, now), tuple(step.slot for step in moved))
+        switched = tuple(step.slot for step in moved)
+        return CheckResult(outcome(steps, FAILING), told(steps, "no version votes"), self._retrained(switched, now), switched)
 
-    def _cases(self) -> list[_Case]:
-        found = []
+    def _cases(self) -> dict[str, _Case]:
+        found = {}
         for slot, held in sorted(self._registry.state().slots.items()):
             if held.voting is not None and held.voting_since is not None:
-                found.append(_Case(slot, held, held.voting, _epoch(held.voting_since)))
+                found[slot] = _Case(slot, held, held.voting, _epoch(held.voting_since))
         return found
 
     def _look(self, case: _Case, now: datetime) -> Step:
@@ -84,7 +82,7 @@ class FailingCheck:
         if standing.fell is None:
             return Step(case.slot, SKIPPED, text)
         if case.held.pinned:
-            return self._pinned(case, text)
+            return pinned(self._state, FAILING, [case.version, case.since], case.slot, text, "be taken out of service")
         return self._out_of_service(case, standing.fell, Failure(utc_text(from_epoch(standing.fell)), text), now)
 
     def _standing(self, case: _Case, now: datetime) -> Standing:
@@ -120,17 +118,9 @@ class FailingCheck:
         except SlotError:
             return None
 
-    def _pinned(self, case: _Case, text: str) -> Step:
-        """Said once for each time the version took over; its owner has decided that it stays."""
-        key, mark = f"failing.said.{case.slot}", [case.version, case.since]
-        if self._state.get(key) == mark:
-            return Step(case.slot, SKIPPED, f"pinned, {text}")
-        self._state.set(key, mark)
-        return Step(case.slot, ALARM, f"{text}; the slot is pinned: `models unpin {case.slot}` lets it be taken out of service")
-
-    def _retrained(self, moved: list[Step], now: datetime) -> tuple[str, ...]:
+    def _retrained(self, slots: Sequence[str], now: datetime) -> tuple[str, ...]:
         """The jobs of these slots, but for those that were asked for not long ago."""
-        pauses = {step.slot: retrain_pause(self._state, step.slot, self._workshop.settings.watch.drift_cooldown_hours) for step in moved}
+        pauses = {slot: retrain_pause(self._state, slot, self._workshop.settings.watch.drift_cooldown_hours) for slot in slots}
         due = [slot for slot, pause in pauses.items() if slot in self._jobs and pause.until(now) is None]
         for slot in due:
             pauses[slot].start(now)

@@ -95,6 +95,7 @@ class Heartbeat:
         self._idle = idle
         self._next_beat = 0.0
         self._next_ear = 0.0
+        self._seen: tuple[datetime, Decision | None] | None = None
         self._process = psutil.Process()
         self._paused = bool(state.get(PAUSED, False))
         self._hold()
@@ -105,6 +106,7 @@ class Heartbeat:
         """Looks around, listens once a second, beats every `seconds`."""
         self._watch.after_pass(now)
         self._hold()
+        self._seen = now, last
         moment = self._wall.monotonic()
         if moment >= self._next_ear:
             self._next_ear = moment + LISTEN_SECONDS
@@ -112,6 +114,15 @@ class Heartbeat:
         if moment >= self._next_beat:
             self._next_beat = moment + self._seconds
             self._beat(now, last)
+
+    def end(self) -> None:
+        """What the last pass left: a replay plays hours of its market between two beats."""
+        if self._seen is None:
+            return
+        try:
+            self._state.set("status", self.snapshot(*self._seen))
+        except RetryError as error:  # the run has ended well all the same
+            logger.warning("the last state was not written down for `status`: {}", error)
 
     def _listen(self, now: datetime, last: Decision | None) -> None:
         command = self._state.take("control.command")

@@ -45,10 +45,13 @@ def complete_history(journal: Chronicle, state: ActiveState) -> int:
     """
     new = 0
     for name, slot in state.slots.items():
-        rows = journal.model_events(_ALL, name)
+        rows = journal.model_events(_ALL, name)[::-1]
         for change in slot.history:
-            if not any(_tells(row, change) for row in rows):
+            told = next((row for row in rows if _tells(row, change)), None)
+            if told is None:
                 new += _record(journal, name, change)
+            else:
+                rows.remove(told)  # one row tells of one change: the same version may be promoted again in the same instant
     return new
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from config.errors import SlotError
@@ -16,8 +16,8 @@ from strategy.learning.lifecycle import LifeRules
 from strategy.learning.probation import OPEN, OVER, PROVEN, WORSE, Finding, judged
 from strategy.learning.trials import Trials, Versus
 from strategy.scalping_strategy import expired
-from utils.checks import SKIPPED, CheckResult
-from utils.slot_steps import Rule, Step, made
+from utils.checks import SKIPPED, CheckResult, Memory
+from utils.slot_steps import Rule, Step, looked, made, outcome, pinned, told
 
 PROBATION = "probation"
 
@@ -36,13 +36,15 @@ class ProbationCheck:
 
     Args:
         workshop: bars, labels, versions and settings.
+        state: keeps what was said of pinned slots.
         record: told after a change; completes the journal's model events.
     """
 
     name = PROBATION
 
-    def __init__(self, workshop: Workshop, *, record: Callable[[], object]) -> None:
+    def __init__(self, workshop: Workshop, state: Memory, *, record: Callable[[], object]) -> None:
         self._workshop, self._registry, self._record = workshop, workshop.registry, record
+        self._state = state
         self._settings = workshop.settings.life
         self._rules = life_rules(self._settings)
         self._trials = Trials(workshop)
@@ -51,38 +53,35 @@ class ProbationCheck:
 
     def run(self, now: datetime) -> CheckResult:
         """One look at every slot."""
-        steps = [step for slot in sorted(self._registry.state().slots) for step in self._look(slot, now)]
+        steps = looked(sorted(self._registry.state().slots), lambda slot: self._look(slot, now))
         if self._registry.state().generation != self._generation:
             self._record()
             self._generation = self._registry.state().generation
-        changes = [step for step in steps if step.event != SKIPPED]
-        text = "; ".join(f"{step.slot}: {step.text}" for step in changes or steps)
-        switched = tuple(dict.fromkeys(step.slot for step in changes if step.switched))
-        return CheckResult(
-            changes[0].event if changes else SKIPPED, text or "no version is on probation, in shadow or waiting", (), switched
-        )
+        switched = tuple(dict.fromkeys(step.slot for step in steps if step.switched))
+        return CheckResult(outcome(steps), told(steps, "no version is on probation, in shadow or waiting"), (), switched)
 
-    def _look(self, slot: str, now: datetime) -> list[Step]:
+    def _look(self, slot: str, now: datetime) -> Iterator[Step]:
         held = self._registry.state().slot(slot)
-        steps = []
         if held.probation is not None and held.active is not None:
-            steps.append(self._probation(slot, held, held.active, held.probation, now))
+            yield self._probation(slot, held, held.active, held.probation, now)
         elif held.shadow is not None:
-            steps.append(self._shadow(slot, held, held.shadow, now))
+            yield self._shadow(slot, held, held.shadow, now)
         held = self._registry.state().slot(slot)  # the trial may be over
         if held.waiting is not None:
-            steps.append(self._waiting(slot, held, held.waiting, now))
-        return steps
+            yield self._waiting(slot, held, held.waiting, now)
 
     def _probation(self, slot: str, held: SlotState, active: int, trial: Trial, now: datetime) -> Step:
         try:
-            if self._is_expired(slot, active, now):
-                return self._move(slot, lambda s: lifecycle.settled(s, held, "it has expired"), "")
+            over = self._expiry(slot, active, trial.version, now)
+            if over:
+                return self._move(slot, lambda s: lifecycle.settled(s, held, over), over)
             finding = self._finding(Versus(slot, active, trial.version, _epoch(trial.since)), self._settings.probation_max_bars, now)
         except SlotError as error:
             text = f"cannot be judged: {error}"
             return self._move(slot, lambda s: lifecycle.settled(s, held, text), text)
         text = f"version {active}: {finding}"
+        if finding.outcome == WORSE and held.pinned:
+            return pinned(self._state, PROBATION, [active, trial.since], slot, text, "be put back")
         if finding.outcome == WORSE:
             return self._move(slot, lambda s: lifecycle.reverted(s, held, self._rules, now, text), text)
         if finding.outcome in (PROVEN, OVER):
@@ -139,6 +138,12 @@ class ProbationCheck:
         recipes = {recipe_of(self._registry.open(slot, number).manifest) for number in (version, held.voting)}
         block_bars = 2 * (self._workshop.policy.horizon + 1)
         return max(least, self._workshop.settings.gate.min_compare_blocks * block_bars if len(recipes) > 1 else 1)
+
+    def _expiry(self, slot: str, active: int, former: int, now: datetime) -> str:
+        """Why there is nothing left to compare; empty where both may vote: a slot is never put back into silence."""
+        if self._is_expired(slot, active, now):
+            return "it has expired"
+        return f"version {former}, which it would go back to, has expired" if self._is_expired(slot, former, now) else ""
 
     def _is_expired(self, slot: str, version: int, now: datetime) -> bool:
         hours = self._settings.model_expiry_hours

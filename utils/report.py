@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from statistics import median
@@ -156,6 +156,24 @@ def figures(closed: Sequence[ClosedTrade], deposit: float) -> TradeFigures:
         drawdown=drawdown,
         drawdown_percent=percent,
     )
+
+
+def untraded(found: RunReport, votes_on: Collection[str] | None = None) -> str:
+    """Why a run has no closed trade, in one sentence.
+
+    Args:
+        found: the run.
+        votes_on: symbols on which its versions vote; None: it trained its own.
+    """
+    played = sorted(found.bars)
+    if votes_on is not None and played and not set(votes_on) & set(played):
+        return f"Nothing was traded: no version votes on {', '.join(played)}; they vote on {', '.join(sorted(votes_on)) or 'nothing'}."
+    sent, denied = found.actions.get("sent", 0), found.actions.get("denied", 0)
+    if sent or found.still_open:
+        return f"No trade was closed: {sent} sent, {found.still_open} still open at the end; more bars are needed to tell anything."
+    if denied:
+        return f"Nothing was traded: the risk rules denied every entry, {denied} in all."
+    return verdict(found.total)
 
 
 def verdict(found: TradeFigures) -> str:

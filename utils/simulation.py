@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config.errors import SettingsError
+from config.errors import DataError, SettingsError
 from config.settings import Settings
 from execution.simulated import BrokerTerms, SimulatedAccount, SimulatedMT5, default_spec
 from execution.simulated.series import Rates
@@ -58,10 +58,11 @@ def simulated_module(settings: Settings, source: Sequence[str], start: datetime 
         book: the broker's; None: it keeps none.
 
     Raises:
-        SettingsError: files that do not fit the settings.
+        SettingsError: files that do not fit the settings, or a symbol or currency that the simulated broker does not know.
         DataError: files that cannot be used.
         HomeError: the book is of another market or account, or cannot be used.
     """
+    _check_known(settings)
     feeds = _feeds(settings, source)
     simulation = settings.simulation
     return Simulation(
@@ -74,6 +75,23 @@ def simulated_module(settings: Settings, source: Sequence[str], start: datetime 
         book=book,
         start=start,
     )
+
+
+def _check_known(settings: Settings) -> None:
+    """What the simulated broker cannot describe is named with its setting."""
+    currency = settings.simulation.sim_currency
+    for symbol in settings.symbols.symbols:
+        try:
+            default_spec(symbol)
+        except DataError as error:
+            known = "currency pairs, metals, indices and coins by their usual names, such as EURUSD, XAUUSD, US500 or BTCUSD"
+            raise SettingsError(f"SYMBOLS (--symbols): the simulated terminal does not know {symbol}; it knows {known}") from error
+        try:
+            default_spec(symbol, currency=currency)
+        except DataError as error:
+            raise SettingsError(
+                f"SIM_CURRENCY={currency}: no rate of this currency is known; choose another, such as USD or EUR"
+            ) from error
 
 
 def account_of(settings: Settings, **identity: Any) -> SimulatedAccount:

@@ -12,11 +12,9 @@ from market_data.bars import Timeframe
 from market_data.clock import from_epoch, utc_text
 from strategy.learning.active import ActiveState
 from strategy.learning.jobs import JobSpec
-from utils.checks import SKIPPED, CheckResult, Memory
+from utils.checks import ALARM, SKIPPED, CheckResult, Memory
 
 WATCHDOGS = "watchdogs"
-ALARM = "alarm"
-"""The outcome of a check that found something that nobody but a person can put right; it is logged as a warning."""
 
 
 class Decisions(Protocol):

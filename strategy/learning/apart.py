@@ -113,10 +113,8 @@ def _published(workshop: Workshop, *told: Any, **also: Any) -> Manifest:
 def _attended(line: Line, child: BaseProcess, desk: Mapping[str, Callable[..., Any]], cancel: threading.Event) -> JobResult:
     """Answers the child until it is done; an error in answering is the job's error."""
     while not cancel.is_set():
-        if not line.poll(SLICE):
-            continue
-        with _living(child):
-            message = line.recv()
+        with _living(child):  # on Windows the poll itself meets the broken pipe
+            message = line.recv() if line.poll(SLICE) else None
         match message:
             case ("ask", name, told, also):
                 answer = desk[name](*told, **also)

@@ -32,7 +32,7 @@ from strategy.features import WARMUP, schema_for, sequence_schema
 from strategy.golden import golden_bytes
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, manifest_of
 from strategy.learning.budget import Grant, Purse
-from strategy.learning.bundles import check_bundle, inference_json, load_bundle, recipe_of, train_end_of
+from strategy.learning.bundles import check_bundle, inference_json, info_of, load_bundle, recipe_of, train_end_of
 from strategy.learning.case import Case, Peer, prepared
 from strategy.learning.dataset import Dataset, Labelling, LastBuilt, build
 from strategy.learning.forecasting import forecasts_on, project
@@ -42,6 +42,7 @@ from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, exam
 from strategy.learning.recipes import MIN_TRAIN_ROWS, Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow
+from strategy.scalping_strategy import expired
 
 SIDED_SHARE = 0.2
 """Of the final rows: what a model usually takes a side on, by which the least rows of a job are reckoned."""
@@ -322,12 +323,13 @@ class Workshop:
         )
 
     def _peers(self, final: Dataset) -> dict[str, Peer]:
-        """What serves now, with its forecasts on the candidate's final rows; what cannot answer is left out."""
+        """What votes now, with its forecasts on the candidate's final rows; what cannot answer, or has expired, is left out."""
         artifacts, _ = self.registry.open_active()
         peers: dict[str, Peer] = {}
         for slot, artifact in artifacts.items():
             manifest = artifact.manifest
-            if manifest.exit_hash != self.policy.hash or not set(manifest.features) <= set(final.schema.names):
+            fits = manifest.exit_hash == self.policy.hash and set(manifest.features) <= set(final.schema.names)
+            if not fits or expired(info_of(manifest), self.settings.life.model_expiry_hours, self.now()):
                 continue
             # What cannot be loaded does not serve either, and must not keep its slot from being trained anew.
             with suppress(SlotError):

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from strategy.learning.active import ActiveState, Fault
 
 _TAIL = 8_192
 """Bytes at the end of the file that hold its newest lines."""
+
+_REASON = 1_000
+"""Characters of a reason that a line keeps: the newest line must lie within the tail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Promotion:
         at: UTC text.
         before: version that was active until then.
         after: version concerned; for `published` and the pins not the active one.
+        reason: why, with the figures; empty where somebody asked for it, and in lines of older versions.
     """
 
     slot: str
@@ -34,6 +38,7 @@ class Promotion:
     event: str
     before: int | None
     after: int | None
+    reason: str = field(default="", compare=False)  # an older line without one tells the same change
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Reign:
         since: UTC text; empty where it began before the first line that is known.
         until: UTC text; None: it lasts.
         event: what began it; empty likewise.
+        reason: why that was.
     """
 
     slot: str
@@ -52,6 +58,7 @@ class Reign:
     since: str
     until: str | None
     event: str
+    reason: str = ""
 
 
 class PromotionLog:
@@ -112,7 +119,8 @@ class PromotionLog:
 
 def told_by(state: ActiveState) -> tuple[Promotion, ...]:
     """What the histories of all slots tell, in the order in which it happened."""
-    entries = (Promotion(name, c.generation, c.at, c.event, c.before, c.after) for name, slot in state.slots.items() for c in slot.history)
+    changes = ((name, change) for name, slot in state.slots.items() for change in slot.history)
+    entries = (Promotion(name, c.generation, c.at, c.event, c.before, c.after, c.reason) for name, c in changes)
     return tuple(sorted(entries, key=lambda entry: entry.generation))
 
 
@@ -135,9 +143,9 @@ def reigns(entries: Sequence[Promotion], active: int | None) -> tuple[Reign, ...
     changed = [i for i, entry in enumerate(entries) if after[i] != entry.before]
     bounds = ["", *(times[i] for i in changed)]
     versions = [entries[0].before, *(after[i] for i in changed)]
-    events = ["", *(entries[i].event for i in changed)]
+    events, reasons = ["", *(entries[i].event for i in changed)], ["", *(entries[i].reason for i in changed)]
     until = [*bounds[1:], None]
-    return tuple(Reign(entries[0].slot, *row) for row in zip(versions, bounds, until, events, strict=True))
+    return tuple(Reign(entries[0].slot, *row) for row in zip(versions, bounds, until, events, reasons, strict=True))
 
 
 def reign_at(held: Sequence[Reign], at: str) -> Reign | None:
@@ -153,6 +161,7 @@ def _line(entry: Promotion) -> bytes:
         "event": entry.event,
         "from": entry.before,
         "to": entry.after,
+        "reason": entry.reason[:_REASON],
     }
     return json.dumps(said).encode() + b"\n"
 
@@ -165,4 +174,5 @@ def _parsed(data: bytes) -> Iterator[Promotion]:
 
 
 def _promotion(said: Mapping[str, Any]) -> Promotion:
-    return Promotion(str(said["slot"]), int(said["generation"]), str(said["at"]), str(said["event"]), said["from"], said["to"])
+    what = str(said["slot"]), int(said["generation"]), str(said["at"]), str(said["event"])
+    return Promotion(*what, said["from"], said["to"], str(said.get("reason", "")))

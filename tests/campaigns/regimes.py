@@ -185,7 +185,7 @@ class Bench:
         )
         jobs = {SLOT: JOB.name}
         drift = DriftCheck(self.workshop, self.models, self.state, jobs)
-        probation = ProbationCheck(self.workshop, record=lambda: None)
+        probation = ProbationCheck(self.workshop, self.state, record=lambda: None)
         failing = FailingCheck(self.workshop, self.state, jobs, record=lambda: None)
         self.trainer = AutoTrainer(
             workshop=self.workshop,

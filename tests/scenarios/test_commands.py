@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -52,6 +53,17 @@ def test_the_reads_agree_with_the_journal(command, home):
 def test_the_models_of_a_real_run_are_sound_and_explained(command):
     assert command("models", "verify").stdout == "ok: 2 versions\n"
     assert "pass  accuracy: " in command("models", "show", "scalper").stdout
+
+
+def test_a_command_after_a_replay_is_dated_by_its_last_bar(command, home):
+    """The replay has played an hour between two heartbeats; what follows stands after its own changes, and is all journalled."""
+    closed = datetime.fromisoformat(table(home.path, "decisions")[-1]["bar_time"]) + timedelta(minutes=1)
+    assert datetime.fromisoformat(answer(command("status", "--json"))["daemon"]["at"]) == closed
+    assert command("models", "pin", "scalper").exit_code == 0
+    assert command("models", "unpin", "scalper").exit_code == 0
+    changes = answer(command("models", "log", "scalper", "--json"))
+    assert [(row["event"], datetime.fromisoformat(row["at"])) for row in changes[:2]] == [("unpinned", closed), ("pinned", closed)]
+    assert changes[2]["at"] <= changes[1]["at"]
 
 
 def test_train_without_a_daemon_goes_through_gate_and_registry(command, home):

@@ -78,7 +78,7 @@ class TestBacktest:
         ("options", "code", "said"),
         [
             (("--slot", "scalper"), 2, "SLOT=VERSION"),
-            (("--slot", "scalper=99"), 1, "scalper_v99"),
+            (("--slot", "scalper=99"), 2, "no version of scalper '99'; there are: "),
             (("--source", "synthetic"), 2, "learned from file prices"),
         ],
     )

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 ALL = "all"
 
+FEWEST, MOST = 3_000, 1_000_000
+"""What HISTORY_BARS allows; a refusal names the option that was given."""
+
 
 def lookahead_analysis(
     terminal: TerminalOption = None,
     source: SourceOption = None,
     symbols: SymbolsOption = None,
-    bars: Annotated[int | None, typer.Option(min=1, help="closed bars of each symbol; HISTORY_BARS otherwise")] = None,
+    bars: Annotated[int | None, typer.Option(min=FEWEST, max=MOST, help="closed bars of each symbol; HISTORY_BARS otherwise")] = None,
     cuts: Annotated[int, typer.Option(min=1, max=100_000, help="bars at which each history is cut")] = 50,
     features: Annotated[str, typer.Option(metavar="NAMES", help="comma-separated, or all; labels are always examined")] = ALL,
     as_json: JsonOption = False,

@@ -80,7 +80,7 @@ def journalled(slot: str, rows: Sequence[Row]) -> tuple[Promotion, ...]:
     switches = [row for row in rows if row["event"] in _SWITCHES and row["version"]]
     before = [None, *(row["version"] for row in switches)]
     return tuple(
-        Promotion(slot, 0, row["at"], row["event"].replace("_", " "), old, row["version"])
+        Promotion(slot, 0, row["at"], row["event"].replace("_", " "), old, row["version"], row["detail"])
         for row, old in zip(switches, before, strict=False)
     )
 
@@ -100,8 +100,8 @@ def _say_changes(history: Mapping[str, Sequence[Promotion]], limit: int, as_json
     if as_json:
         say_json([asdict(entry) for entry in newest])
         return
-    rows = [(entry.at, entry.slot, entry.event, entry.after, entry.before, entry.generation or None) for entry in newest]
-    say_table(("at", "slot", "event", "version", "active before", "generation"), rows, empty="no changes yet")
+    rows = [(entry.at, entry.slot, entry.event, entry.after, entry.before, entry.generation or None, entry.reason) for entry in newest]
+    say_table(("at", "slot", "event", "version", "active before", "generation", "reason"), rows, empty="no changes yet")
 
 
 def _say_served(registry: Registry, home: Home, history: Mapping[str, Sequence[Promotion]], at: str, as_json: bool) -> None:
@@ -116,14 +116,19 @@ def _say_served(registry: Registry, home: Home, history: Mapping[str, Sequence[P
     if as_json:
         say_json({"at": at, "slots": rows})
         return
-    told = [(row["slot"], row["active"], row["since"], row["by"], row["until"], row["decided_with"], minute(row["bar"])) for row in rows]
-    say_table(("slot", "active", "since", "by", "until", "decided with", "on the bar of"), told, empty="no models yet")
+    columns = ("slot", "active", "since", "by", "until", "decided with", "on the bar of", "reason")
+    told = [
+        (row["slot"], row["active"], row["since"], row["by"], row["until"], row["decided_with"], minute(row["bar"]), row["reason"])
+        for row in rows
+    ]
+    say_table(columns, told, empty="no models yet")
 
 
 def _told(held: Reign | None) -> dict[str, object]:
     if held is None:
-        return dict.fromkeys(("active", "since", "by", "until"))
-    return {"active": held.version, "since": held.since or None, "by": held.event or None, "until": held.until}
+        return dict.fromkeys(("active", "since", "by", "until", "reason"))
+    began = {"since": held.since or None, "by": held.event or None, "reason": held.reason or None}
+    return {"active": held.version, **began, "until": held.until}
 
 
 def _decided(home: Home, at: str) -> dict[str, dict[str, Any]]:

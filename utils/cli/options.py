@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +61,26 @@ def existing_home(home: Path | None) -> tuple[Home, str]:
     from config.home import bound_home
 
     return bound_home(home_folder(home))
+
+
+@contextmanager
+def starting_at(start: datetime | None) -> Iterator[datetime | None]:
+    """The simulated start as it is used: UTC. One that leaves too few bars before it is a slip of the command line.
+
+    Raises:
+        typer.BadParameter: naming `--start` and what to do.
+    """
+    from config.errors import InsufficientHistory
+
+    try:
+        yield start.replace(tzinfo=UTC) if start is not None else None
+    except InsufficientHistory as error:
+        if start is None:
+            raise
+        text = f"{error.symbol} has {error.have:,} closed bars before it, and HISTORY_BARS asks for {error.need:,}"
+        raise typer.BadParameter(
+            f"--start {start.isoformat()}: {text}; start later, or leave --start out to start right after them"
+        ) from error
 
 
 def one_of(value: str, allowed: Mapping[str, object] | tuple[str, ...], what: str) -> str:

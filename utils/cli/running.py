@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, TerminalOption, home_folder, settings_with
+from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, TerminalOption, home_folder, settings_with, starting_at
 from utils.cli.output import models_text, say
 
 
@@ -30,9 +30,9 @@ def run(
     from utils import bootstrap
     from utils.terminals import RunOptions
 
-    began = start.replace(tzinfo=UTC) if start is not None else None
-    options = RunOptions(tuple(source or ("synthetic",)), replay, began, bars, live)
-    result = bootstrap.run(settings, options, home_folder(home, settings))
+    with starting_at(start) as began:
+        options = RunOptions(tuple(source or ("synthetic",)), replay, began, bars, live)
+        result = bootstrap.run(settings, options, home_folder(home, settings))
     say(json.dumps(result.summary) if as_json else readable(result.summary))
     raise typer.Exit(result.exit_code)
 

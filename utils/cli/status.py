@@ -129,7 +129,9 @@ def _lines(told: Mapping[str, Any]) -> dict[str, object]:
             "jobs": "; ".join(f"{job} {outcome}" for job, outcome in last["jobs"].items()) or "none yet",
             "memory": f"{last['memory_mb']} MB",
         }
-    lines["models"] = models_text(last["models"] if told["running"] and last else told["models"])
+    lines["models"] = models_text(told["models"])
+    if told["running"] and last and last["models"] != told["models"]:  # it was told before a change, or a file was refused
+        lines["in service"] = f"{models_text(last['models'])} at the last heartbeat"
     if told["stopped"]:
         lines["stopped"] = [f"{slot} since {minute(stop['at'])}: {stop['reason']}" for slot, stop in told["stopped"].items()]
     if told["running"] and last.get("not_compiled"):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, existing_home, settings_with
+from utils.cli.options import HomeOption, JsonOption, SourceOption, SymbolsOption, existing_home, settings_with, starting_at
 from utils.cli.output import say, say_json, tell
-from utils.cli.registry import registry_of
+from utils.cli.registry import check_known, registry_of, verified_files
 from utils.cli.tester_report import Told, as_json, as_markdown, lines
 
 if TYPE_CHECKING:
@@ -49,11 +49,13 @@ def backtest(
     """
     settings = settings_with({"terminal": "simulated", "symbols": symbols})
     asked = tuple(source or ("synthetic",))
+    _check_writable(report)
     chosen = _chosen(settings, home, _named(slot or ()), asked)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         code = _play(settings, asked, start, _limit(settings, bars), Path(scratch), _loaded(chosen))
         found = _report(settings, Path(scratch))
-        told = Told("backtest", asked, found, _span(chosen), _unseen(settings, Path(scratch), chosen))
+        votes_on = frozenset(symbol for artifact in chosen.values() for symbol in artifact.manifest.symbols)
+        told = Told("backtest", asked, found, _span(chosen), _unseen(settings, Path(scratch), chosen), votes_on)
     _tell(told, report, as_json)
     raise typer.Exit(code)
 
@@ -76,6 +78,7 @@ def walkforward(
     """
     settings = settings_with({"terminal": "simulated", "symbols": symbols})
     asked = tuple(source or ("synthetic",))
+    _check_writable(report)
     with _scratch(home) as folder:
         code = _walk(settings, asked, start, _limit(settings, bars), folder)
         told = Told("walkforward", asked, _report(settings, folder))
@@ -106,11 +109,10 @@ def _play(
     from utils.logs import configure
     from utils.terminals import RunOptions
 
-    began = start.replace(tzinfo=UTC) if start is not None else None
     try:
-        return bootstrap.run(
-            settings, RunOptions(source, replay=True, start=began, bars=limit, commit_bars=COMMIT_BARS), folder, fixed
-        ).exit_code
+        with starting_at(start) as began:
+            options = RunOptions(source, replay=True, start=began, bars=limit, commit_bars=COMMIT_BARS)
+            return bootstrap.run(settings, options, folder, fixed).exit_code
     finally:
         configure(settings.logs.log_level, None)  # lets go of the log file: the folder may be discarded
 
@@ -182,7 +184,9 @@ def _chosen(settings: Settings, home: Path | None, named: Mapping[str, int], sou
     active, refusals = ({}, ()) if named else registry.open_active()
     for refusal in refusals:
         tell(f"refused: {refusal}")
-    chosen = {slot: registry.open(slot, version) for slot, version in named.items()} or active
+    for slot, version in named.items():
+        check_known(registry, slot, version)
+    chosen = {slot: verified_files(registry, slot, version) for slot, version in named.items()} or active
     if not chosen:
         raise typer.BadParameter(f"no version serves in {found.path}: name some with --slot SLOT=VERSION; see `models list`")
     return chosen
@@ -218,11 +222,34 @@ def _unseen(settings: Settings, folder: Path, chosen: Mapping[str, VerifiedArtif
 # --- telling --------------------------------------------------------------------------------
 
 
+def _check_writable(file: Path | None) -> None:
+    """Before hours of play, not after: a report that cannot be written is a slip of the command line."""
+    if file is None:
+        return
+    new = not file.exists()
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise typer.BadParameter(f"--report {file}: cannot be written ({error.strerror}); name a file in a folder that exists") from error
+    if new:
+        file.unlink()
+
+
 def _tell(told: Told, file: Path | None, json_wanted: bool) -> None:
-    if file is not None:
-        file.write_text(as_markdown(told), encoding="utf-8")
+    """Printed first: what became of the file's folder meanwhile costs nobody the report."""
     if json_wanted:
         say_json(as_json(told))
-        return
-    for line in lines(told):
-        say(line)
+    else:
+        say("\n".join(lines(told)))
+    if file is not None:
+        _write(told, file)
+
+
+def _write(told: Told, file: Path) -> None:
+    from config.errors import FileUnavailable
+
+    try:
+        file.write_text(as_markdown(told), encoding="utf-8")
+    except OSError as error:
+        remedy = "the report is printed above; a run that was kept with --home is told again by the same command"
+        raise FileUnavailable(str(file), f"cannot be written ({error.strerror}); {remedy}") from error

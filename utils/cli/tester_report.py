@@ -25,6 +25,7 @@ class Told:
         found: the run.
         versions: of a backtest: slot -> version and what it has learned from.
         unseen: of a backtest: figures of the trades opened after every version was made.
+        votes_on: of a backtest: symbols on which its versions vote.
     """
 
     command: str
@@ -32,6 +33,7 @@ class Told:
     found: RunReport
     versions: Mapping[str, Mapping[str, object]] | None = None
     unseen: TradeFigures | None = None
+    votes_on: frozenset[str] | None = None
 
 
 Section = tuple[str, Sequence[str], Sequence[Row]]
@@ -57,12 +59,14 @@ def as_markdown(told: Told) -> str:
 
 def sentence(told: Told) -> str:
     """What the run says about an edge; a backtest is judged by what its versions had not seen."""
-    from utils.report import verdict
+    from utils.report import untraded, verdict
 
+    if not told.found.total.trades:
+        return untraded(told.found, told.votes_on)
     if told.unseen is None:
         return verdict(told.found.total)
-    if told.found.total.trades and not told.unseen.trades:
-        return "Nothing is shown: every trade lies on bars that had taught or judged these versions."
+    if not told.unseen.trades:
+        return "Nothing is shown: every closed trade lies on bars that had taught or judged these versions."
     return verdict(told.unseen)
 
 

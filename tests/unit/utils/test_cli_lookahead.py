@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from config.settings import DataSettings
 from strategy import features
 from tests.fakes_commands import answer, commands
 from tests.fakes_learning import one_bar_ahead
+from utils.cli import lookahead
 
 
 @pytest.fixture
@@ -43,3 +45,12 @@ def test_columns_are_chosen_by_name(command):
     result = command("lookahead-analysis", "--bars", 3_000, "--features", "move_1,nonsense")
     assert result.exit_code == 2
     assert "no feature 'nonsense'" in result.stderr
+
+
+def test_too_few_bars_are_told_by_the_option_that_asked_for_them(command):
+    field = DataSettings.model_fields["history_bars"]
+    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
+    assert bounds == {"ge": lookahead.FEWEST, "le": lookahead.MOST}
+    result = command("lookahead-analysis", "--bars", 500)
+    assert result.exit_code == 2
+    assert "'--bars': Input should be greater than or equal to 3000" in result.stderr

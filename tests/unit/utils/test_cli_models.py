@@ -14,7 +14,7 @@ from strategy.learning import lifecycle
 from strategy.learning.active import Trial
 from strategy.learning.catalogue import marks_of
 from strategy.learning.lifecycle import Failure
-from tests.contracts.recorder_contract import START
+from tests.contracts.recorder_contract import START, an_outcome
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
 from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish
 from utils.journal_queries import JournalReader
@@ -305,12 +305,37 @@ def test_what_is_older_than_the_record_comes_from_the_journal(models, lived):
     assert [row["generation"] for row in answer(models("log", "--json"))] == [3, 2, 0]
 
 
-def test_a_command_is_dated_by_the_simulated_market(models, lived):
-    """Or its rollback would stand years after the daemon's own changes."""
-    with closing(state_of(lived)) as state:
-        state.set("status", {"at": at(40)})
+@pytest.mark.parametrize(
+    ("beat", "decided", "dated"), [(None, 2, 30), (5, 2, 30), (40, 2, 40), (5, 50, 51)], ids=["change", "older", "heartbeat", "decision"]
+)
+def test_a_command_is_dated_by_the_newest_that_is_known_of_the_simulated_market(models, lived, beat, decided, dated):
+    """Neither years after the daemon's own changes nor before them; what a heartbeat says may be hours of its bars old."""
+    if beat is not None:
+        with closing(state_of(lived)) as state:
+            state.set("status", {"at": at(beat)})
+    with closing(TradeJournal(lived.journal, account="simulated/2", mode="simulated", clock=ManualClock(START))) as journal:
+        journal.record_decision(an_outcome(START + timedelta(minutes=decided)))
     models("promote", "scalper", "2")
-    assert answer(models("log", "--limit", "1", "--json"))[0]["at"] == at(40)
+    assert answer(models("log", "--limit", "1", "--json"))[0]["at"] == at(dated)
+
+
+@pytest.mark.parametrize("damage", ["journal.db", "shared_state.db", "models/active.json"])
+def test_what_cannot_be_read_dates_nothing_and_stops_nothing(models, lived, damage):
+    (lived.path / damage).write_bytes(b"damaged " * 1_000)
+    assert models("promote", "scalper", "2").exit_code == 0
+
+
+def test_the_log_says_why(models, lived):
+    registry = registry_in(lived)
+    look = registry.state().slot("scalper")
+    registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure(at(5), "it loses"), NOW))
+    assert answer(models("log", "--limit", "1", "--json"))[0]["reason"] == "it loses"
+    assert "it loses" in models("log").stdout
+    registry.promote("scalper", 2)
+    registry.move("scalper", lambda held: lifecycle.promoted(held, 1, "it has waited"))
+    (row,) = answer(models("log", "--at", "2030-01-01", "--json"))["slots"]
+    assert (row["active"], row["reason"]) == (1, "it has waited")
+    assert "it has waited" in models("log", "--at", "2030-01-01").stdout
 
 
 def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):

@@ -119,6 +119,24 @@ def test_status_of_a_running_daemon_tells_its_last_heartbeat(command, home):
     assert "not compiled" not in text
 
 
+def test_a_version_is_not_told_as_serving_and_as_stopped_at_once(command, home):
+    """A heartbeat is up to a minute older than what the registry says."""
+    registry = registry_in(home)
+    publish(registry), publish(registry, "xgboost")
+    look = registry.state().slot("scalper")
+    with hold_home(home), closing(state_of(home)) as state:
+        state.set("status", {**STATUS, "models": {"scalper": 1, "xgboost": 1}})
+        before = command("status", "--home", home.path).stdout
+        registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+        after = command("status", "--home", home.path).stdout
+    assert [" ".join(line.split()) for line in before.splitlines() if "v1" in line] == ["models scalper v1, xgboost v1"]
+    assert [" ".join(line.split()) for line in after.splitlines() if "v1" in line] == [
+        "models xgboost v1",
+        "in service scalper v1, xgboost v1 at the last heartbeat",
+    ]
+    assert "scalper since" in after
+
+
 def test_status_names_the_models_that_are_served_uncompiled(command, home):
     with hold_home(home), closing(state_of(home)) as state:
         state.set("status", {**STATUS, "not_compiled": ["scalper"]})

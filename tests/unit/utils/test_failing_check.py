@@ -1,17 +1,19 @@
 """A version that loses is taken out of service: put back, silenced, said of once where it is pinned."""
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
+from config.errors import TerminalDisconnected
 from market_data.clock import from_epoch
 from strategy.active_models import ActiveModels
 from strategy.learning.serving import ModelServer
 from tests.fakes_learning import market
-from tests.fakes_versions import HOUR, TAUGHT, Versions, taught
-from utils.checks import SKIPPED
+from tests.fakes_versions import HOUR, TAUGHT, Versions, lost_for, taught
+from utils.checks import ALARM, SKIPPED
 from utils.failing_check import FAILING, FailingCheck
-from utils.watchdogs import ALARM
 
 JOBS = {"scalper": "train:scalper"}
 QUIET = {"probation_alpha": 0.0, "rollback_cooldown_hours": 5}
@@ -21,14 +23,13 @@ class World(Versions):
     """With a failing check that looks on."""
 
     def __init__(self, bars, root, life, jobs=JOBS):
-        self.store, self.jobs = {}, jobs
+        self.jobs = jobs
         super().__init__(bars, root, life)
         self.models = ActiveModels()
         self.server = ModelServer(self.registry, self.models)
 
     def new_check(self):
-        state = type("State", (), {"get": self.store.get, "set": self.store.__setitem__})
-        return FailingCheck(self.shop, state, self.jobs, record=self.record)
+        return FailingCheck(self.shop, self.state, self.jobs, record=self.record)
 
     def serving(self):
         self.server.adopt()
@@ -237,3 +238,20 @@ def test_a_version_that_cannot_be_opened_cannot_be_judged(world, artifact):
     result = world.go_on(3)
     assert result.outcome == SKIPPED
     assert "cannot be judged: scalper_v1.pkl" in result.reason
+
+
+@pytest.mark.parametrize("other", ["a_slot", "z_slot"])
+def test_a_terminal_that_is_lost_in_one_slot_costs_no_other_its_verdict(make, artifact, other):
+    world = make(jobs=JOBS | {other: f"train:{other}"})
+    world.shop = replace(world.shop, history=lost_for("GBPUSD", world.history))
+    world.check = world.new_check()
+    world.publish(artifact, reverse=True)
+    world.publish(artifact, said={"slot": other, "symbols": ("GBPUSD",)})
+    with pytest.raises(TerminalDisconnected):  # nothing else is there to tell: the look is made again soon
+        world.go_on(2)
+    while world.slot.stopped is None:
+        with suppress(TerminalDisconnected):
+            result = world.go_on()
+    assert (result.outcome, result.switched, result.retrain) == (FAILING, ("scalper",), ("train:scalper",))
+    assert f"{other}: not looked at: copy_rates_from_pos" in result.reason
+    assert "stopped" in world.events()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from config.errors import TerminalCallFailed
+from config.errors import StorageBusy, TerminalCallFailed
 from execution.orders import Side
 from execution.risk import TradingState
 from market_data.clock import ManualClock
@@ -107,6 +107,27 @@ def test_models_that_are_served_uncompiled_are_named(body):
     for slot, backend in (("scalper", "onnx"), ("xgboost", "native"), ("lstm_EURUSD", "torch")):
         body.models.swap(slot, SimpleNamespace(info=SimpleNamespace(version=1), backend=backend))
     assert body.heart.snapshot(NOW, None)["not_compiled"] == ["lstm_EURUSD", "xgboost"]
+
+
+def test_the_end_of_a_run_is_written_whatever_the_minute(body):
+    body.heart.end()
+    assert "status" not in body.store
+    for hour in (10, 11, 12):
+        body.heart.after_pass(NOW.replace(hour=hour), None)
+    assert body.store["status"]["at"] == "2024-01-08T10:00:00.000Z"
+    body.heart.end()
+    assert body.store["status"]["at"] == "2024-01-08T12:00:00.000Z"
+
+
+def test_a_state_that_is_busy_at_the_end_fails_no_run(body, said, monkeypatch):
+    body.heart.after_pass(NOW, None)
+
+    def busy(key, value):
+        raise StorageBusy("shared_state.db is locked")
+
+    monkeypatch.setattr(body.store, "set", busy)
+    body.heart.end()
+    assert any("not written down" in line for line in said)
 
 
 def test_a_pause_survives_a_restart(body, said):

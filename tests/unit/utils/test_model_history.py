@@ -80,6 +80,18 @@ def test_a_later_promotion_of_the_same_version_by_hand_is_told(tmp_path, journal
     assert "version 2 served until then" in journal.model_events(1)[0]["detail"]
 
 
+def test_so_is_one_in_the_same_instant(registry, journal):
+    """A replay that ends with a promotion, and commands after it."""
+    publish(registry), publish(registry)
+    for version in (1, 2):
+        journal.record_model_event(ModelEvent(NOW, "scalper", "promoted", version, "passed the strict gate"))
+    registry.rollback("scalper")
+    registry.promote("scalper", 2)
+    assert complete_history(journal, registry.state()) == 2
+    assert told(journal)[-2:] == [("scalper", "rolled_back", 1), ("scalper", "promoted", 2)]
+    assert complete_history(journal, registry.state()) == 0
+
+
 @pytest.mark.parametrize("stamp", ["yesterday", "2026-01-05T12:00:00"])
 def test_a_time_that_nobody_can_read_stops_nothing(registry, journal, stamp):
     publish(registry), publish(registry, "xgboost")

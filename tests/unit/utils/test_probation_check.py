@@ -1,5 +1,6 @@
 """Probation, shadow and waiting with real versions on bars that go on: what the check does, and when."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,8 +11,8 @@ from market_data.clock import from_epoch, utc_text
 from strategy.learning.active import Trial
 from strategy.learning.gate import UNPROVEN
 from tests.fakes_learning import market
-from tests.fakes_versions import HOUR, TAUGHT, Versions, taught
-from utils.checks import SKIPPED
+from tests.fakes_versions import HOUR, TAUGHT, Versions, lost_for, taught
+from utils.checks import ALARM, SKIPPED
 from utils.probation_check import ProbationCheck
 
 BARS = 14_000
@@ -33,7 +34,7 @@ class World(Versions):
     """With a probation check that looks on."""
 
     def new_check(self):
-        return ProbationCheck(self.shop, record=self.record)
+        return ProbationCheck(self.shop, self.state, record=self.record)
 
 
 @pytest.fixture
@@ -159,12 +160,19 @@ def test_an_order_between_the_look_and_the_lock_stands(world, artifact, monkeypa
     assert "rolled_back" not in world.events()
 
 
-def test_a_pinned_slot_is_not_put_back(world, artifact):
+def test_a_pinned_slot_is_not_put_back_and_said_of_once(world, artifact):
     world.publish(artifact)
     world.publish(artifact, reverse=True)
     world.registry.pin("scalper")
-    for _ in range(60):
-        assert world.go_on().outcome == SKIPPED
+    result = world.until_something_happens()
+    assert (result.outcome, result.switched) == (ALARM, ())
+    assert "`models unpin scalper` lets it be put back" in result.reason
+    world.check = world.new_check()
+    for _ in range(20):
+        result = world.go_on()
+        assert result.outcome == SKIPPED
+    assert "pinned, version 2: " in result.reason
+    assert "somebody else" not in result.reason
     assert world.slot.active == 2
     world.registry.pin("scalper", pinned=False)
     assert world.go_on().outcome == "rolled_back"
@@ -210,20 +218,18 @@ def test_retention_leaves_every_version_of_a_trial_alone(world, artifact):
     world.registry.open("scalper", 1)
 
 
-def test_a_lost_terminal_leaves_everything_as_it_is(world, artifact, monkeypatch):
+def test_a_lost_terminal_leaves_everything_as_it_is(world, artifact):
     world.publish(artifact)
     world.publish(artifact, reverse=True)
     before = world.registry.state()
-    history = world.history
-
-    def lost(symbol, most):
-        raise TerminalDisconnected("copy_rates_from_pos", -10_004, "no connection")
-
-    world.check = ProbationCheck(replace(world.shop, history=lost), record=lambda: None)
+    shop = world.shop
+    world.shop = replace(shop, history=lost_for("EURUSD", world.history))
+    world.check = world.new_check()
     with pytest.raises(TerminalDisconnected):
         world.go_on(3)
     assert world.registry.state() == before
-    world.check = ProbationCheck(replace(world.shop, history=history), record=lambda: None)
+    world.shop = shop
+    world.check = world.new_check()
     assert world.until_something_happens().outcome == "rolled_back"
 
 
@@ -236,6 +242,19 @@ def test_an_expired_version_makes_room_for_the_one_that_waits(bars, tmp_path, ar
     result = world.go_on(2)
     assert result.outcome == "settled"
     assert (world.slot.active, world.slot.waiting) == (3, None)
+    world.journal.close()
+
+
+def test_nothing_is_put_back_to_a_version_that_has_expired(bars, tmp_path, artifact):
+    """It could not vote, and the slot would be silent for the whole cool-down."""
+    world = World(bars, tmp_path, {**LIFE, "model_expiry_hours": 3})
+    world.publish(artifact)
+    world.clock.set(world.clock.now() + 2 * HOUR)
+    world.publish(artifact, reverse=True)
+    result = world.go_on()
+    assert (result.outcome, result.switched) == ("settled", ())
+    assert "version 1, which it would go back to, has expired" in result.reason
+    assert (world.slot.active, world.slot.probation, world.slot.cooldown_until) == (2, None, None)
     world.journal.close()
 
 
@@ -305,3 +324,18 @@ def test_a_candidate_that_waited_while_another_took_over_is_compared_with_that_o
     while world.slot.waiting is not None:
         world.go_on()
     assert (world.slot.active, world.slot.shadow.version) == (2, 3)
+
+
+@pytest.mark.parametrize("other", ["a_slot", "z_slot"])
+def test_a_terminal_that_is_lost_in_one_slot_costs_no_other_its_verdict(world, artifact, other):
+    world.shop = replace(world.shop, history=lost_for("GBPUSD", world.history))
+    world.check = world.new_check()
+    for reverse in (False, True):
+        world.publish(artifact, said={"slot": other, "symbols": ("GBPUSD",)})
+        world.publish(artifact, reverse=reverse)
+    while world.slot.active == 2:
+        with suppress(TerminalDisconnected):
+            result = world.go_on()
+    assert (result.outcome, result.switched) == ("rolled_back", ("scalper",))
+    assert f"{other}: not looked at: copy_rates_from_pos" in result.reason
+    assert "rolled_back" in world.events()

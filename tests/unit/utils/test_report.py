@@ -12,7 +12,7 @@ from market_data.clock import ManualClock
 from strategy.decision import JobRun, ModelEvent
 from tests.contracts.recorder_contract import MINUTE, START, an_entry, an_exit, an_outcome
 from utils.journal_records import ClosedTrade
-from utils.report import figures, report_of, verdict
+from utils.report import figures, report_of, untraded, verdict
 from utils.trade_journal import TradeJournal
 
 DAY = timedelta(days=1)
@@ -60,6 +60,30 @@ class TestFigures:
         found = figures([unknown], 100.0)
         assert (found.net, found.expectancy_r, found.costs_r) == (5.0, None, None)
         assert figures([unknown, closed(-5.0)], 100.0).expectancy_r == -0.5
+
+
+class TestNoTrade:
+    """Every reason is another sentence, and none says more than it knows."""
+
+    @pytest.fixture
+    def reader(self, tmp_path):
+        with closing(TradeJournal(tmp_path / "journal.db", account="simulated/1", mode="simulated", clock=ManualClock(START))) as journal:
+            yield journal
+
+    @pytest.mark.parametrize(
+        ("actions", "still_open", "votes_on", "said"),
+        [
+            ({"none": 30}, 0, None, "Nothing was traded: no edge after costs was found."),
+            ({"none": 30}, 0, {"EURUSD", "XAUUSD"}, "Nothing was traded: no edge after costs was found."),
+            ({"none": 29, "sent": 1}, 1, None, "No trade was closed: 1 sent, 1 still open at the end"),
+            ({"none": 29, "sent": 1}, 0, {"EURUSD"}, "No trade was closed: 1 sent, 0 still open at the end"),
+            ({"none": 30}, 0, {"GBPUSD"}, "Nothing was traded: no version votes on EURUSD; they vote on GBPUSD."),
+            ({"none": 28, "denied": 2}, 0, None, "Nothing was traded: the risk rules denied every entry, 2 in all."),
+        ],
+    )
+    def test_it_is_told_why(self, reader, actions, still_open, votes_on, said):
+        found = replace(report_of(reader, 10_000.0), bars={"EURUSD": 30}, actions=actions, still_open=still_open)
+        assert untraded(found, votes_on).startswith(said)
 
 
 class TestVerdict:

@@ -11,8 +11,9 @@ from market_data.clock import ManualClock, utc_text
 from strategy.decision import Decision, DecisionOutcome
 from strategy.learning.active import EMPTY_STATE, SlotState, Stop
 from strategy.learning.jobs import JobSpec
+from utils.checks import ALARM
 from utils.trade_journal import TradeJournal
-from utils.watchdogs import ALARM, Watchdogs, note_newest
+from utils.watchdogs import Watchdogs, note_newest
 
 START = datetime(2024, 1, 8, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

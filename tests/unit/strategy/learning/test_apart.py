@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from config.errors import FitCancelled, InsufficientHistory, OrderRejected, RetryError
-from strategy.learning.apart import WorkshopApart, _restored
+from strategy.learning.apart import WorkshopApart, _attended, _restored
 from strategy.learning.budget import Purse
 from tests.fakes_learning import FOREST, MemoryState, fresh_purse, market, small_settings, workshop
 
@@ -108,6 +108,23 @@ def test_a_child_that_dies_is_a_job_to_try_again(bars, tmp_path):
     shop = replace(workshop(tmp_path, small_settings(), bars), history=history)
     with pytest.raises(RetryError, match="train:scalper: the process that trains ended with code"):
         WorkshopApart(shop).run(FOREST, fresh_purse(), NEVER)
+
+
+def test_a_pipe_that_breaks_while_it_is_looked_at_is_one_too():
+    """On Windows the look itself fails once the child is gone, and not only the reading."""
+
+    class Broken:
+        def poll(self, timeout=0.0):
+            raise BrokenPipeError(109, "the pipe has been ended")
+
+    class Dead:
+        name, exitcode = "train:scalper", 3
+
+        def join(self, timeout=None):
+            """It is gone."""
+
+    with pytest.raises(RetryError, match="train:scalper: the process that trains ended with code 3"):
+        _attended(Broken(), Dead(), {}, NEVER)
 
 
 @pytest.mark.parametrize(

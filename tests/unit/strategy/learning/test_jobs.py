@@ -400,8 +400,9 @@ def test_a_slot_that_failed_learns_from_the_rows_since_then_alone(tmp_path, bars
     assert (result.active, shop.registry.state().slot("scalper").voting) == (True, 2)
 
 
-def test_a_stopped_version_is_no_champion(tmp_path, bars, published, monkeypatch, quick):
-    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+@pytest.mark.parametrize("fault", ["stopped", "expired"])
+def test_a_version_that_does_not_vote_is_no_champion(tmp_path, bars, published, monkeypatch, quick, fault):
+    shop = workshop(tmp_path, small_settings(**LOOSE, life={"model_expiry_hours": 1.0}), bars)
     source, result = published
     artifact = source.registry.open("scalper", result.manifest.version)
     said = {name: getattr(artifact.manifest, name) for name in Draft.__dataclass_fields__}
@@ -410,8 +411,10 @@ def test_a_stopped_version_is_no_champion(tmp_path, bars, published, monkeypatch
     judge = jobs.judge
     monkeypatch.setattr(jobs, "judge", lambda case: cases.append(case) or judge(case))
     shop.run(FOREST, fresh_purse(), NEVER)
-    changed(shop, 1_000, bars)
-    shop.run(FOREST, fresh_purse(), NEVER)
+    if fault == "stopped":
+        changed(shop, 1_000, bars)
+    now = shop.now() + timedelta(hours=1 if fault == "expired" else 0)
+    replace(shop, now=lambda: now).run(FOREST, fresh_purse(), NEVER)
     assert [case.champion is None for case in cases] == [False, True]
 
 

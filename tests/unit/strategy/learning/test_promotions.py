@@ -1,5 +1,7 @@
 """The record of every change, and what it says of a time."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,22 @@ def test_every_change_is_written_once(log):
     assert [(e.generation, e.before, e.after) for e in log.entries()] == [(1, None, 1), (2, 1, 2), (3, 2, 3)]
     assert log.last_generation() == 3
     assert log.entries() == told_by(state_of(1, 2, 3))
+
+
+def test_a_line_says_why_and_one_from_before_it_could_still_reads(log):
+    """Nor is a change told twice because an older line gives no reason."""
+    once = changed(EMPTY_STATE, 1)
+    told = once.changed("scalper", "rolled back", "2026-01-02", SlotState(2, 1, False, 99, once.slot("scalper").history), 2, "x" * 50_000)
+    log.complete(told)
+    assert [len(entry.reason) for entry in log.entries()] == [0, 1_000]
+    assert reigns(log.entries(), 2)[-1].reason == "x" * 1_000
+    assert log.last_generation() == 2
+    old = {"generation": 1, "at": "2026-01-01", "slot": "scalper", "event": "promoted", "from": None, "to": 1}
+    log.path.write_text(json.dumps(old) + "\n", encoding="utf-8")
+    assert log.entries() == (Promotion("scalper", 1, "2026-01-01", "promoted", None, 1),)
+    assert dict.fromkeys((*log.entries(), Promotion("scalper", 1, "2026-01-01", "promoted", None, 1, "it waited"))).keys() == {
+        *log.entries()
+    }
 
 
 def test_it_remembers_what_the_state_has_forgotten(log):
