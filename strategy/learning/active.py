@@ -123,7 +123,7 @@ class SlotState:
     @property
     def served(self) -> frozenset[int]:
         """Versions known to have been active at some time."""
-        made_active = {c.after for c in self.history if c.event in ("promoted", "rolled back", "recovered")}
+        made_active = {c.after for c in self.history if c.event in _TOOK_OVER}
         return frozenset(n for n in made_active | {self.active, self.previous} if n is not None)
 
 
@@ -148,11 +148,10 @@ class ActiveState:
         return replace(self, slots={**self.slots, name: slot})
 
     def changed(self, name: str, event: Event, at: str, after: SlotState, version: int | None, reason: str = "") -> ActiveState:
-        """The next generation: one slot replaced, and the change added to its bounded history."""
+        """The next generation: one slot replaced, and the change added to its history; see `trimmed`."""
         generation = self.generation + 1
         entry = Change(generation, at, event, self.slot(name).active, version, reason)
-        history = (*after.history, entry)[-_HISTORY:]
-        return replace(self.with_slot(name, replace(after, history=history)), generation=generation)
+        return replace(self.with_slot(name, replace(after, history=trimmed((*after.history, entry)))), generation=generation)
 
     def to_json(self) -> bytes:
         """The text of the file."""
@@ -278,6 +277,18 @@ class ActiveFile:
 
 
 _CODEC = TypeAdapter(ActiveState)
+
+
+def trimmed(history: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The newest changes, and however old it is the newest of each kind that made a version active.
+
+    Whether the slot was rolled back, and since when its version votes, must be known however many candidates came since.
+    """
+    surplus = max(0, len(history) - _HISTORY)
+    lasting = {change.event: change.generation for change in history if change.event in _TOOK_OVER}.values()
+    passing = [change.generation for change in history if change.generation not in lasting]
+    dropped = frozenset(passing[:surplus])
+    return tuple(change for change in history if change.generation not in dropped)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -136,6 +136,22 @@ def test_the_history_is_bounded(tmp_path):
     assert history[-1].generation == registry.state().generation == 121
 
 
+def test_a_slot_does_not_forget_its_last_rollback(tmp_path):
+    """However many candidates pass in the meantime and do not serve."""
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    registry.rollback("scalper")
+    since = registry.state().slot("scalper").voting_since
+    registry.pin("scalper")
+    for _ in range(110):
+        publish(registry)
+    registry.pin("scalper", False)
+    slot = registry.state().slot("scalper")
+    assert (slot.rolled_back, slot.voting_since, len(slot.history)) == (True, since, 100)
+    assert slot.served == {1, 2}
+    assert registry.rollback("scalper").slot("scalper").active == 1
+
+
 # What is damaged is refused by name, and the previous version serves.
 
 
