@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import ArtifactError, FileUnavailable
-from market_data.clock import ManualClock
+from market_data.clock import ManualClock, utc_text
 from strategy.learning import lifecycle
 from strategy.learning.artifact import FileEntry, Manifest
 from strategy.learning.lifecycle import Failure
@@ -620,19 +620,78 @@ def test_a_number_that_only_the_lost_pointer_knew_is_skipped(tmp_path):
     assert publish(make_registry(tmp_path)) == 3
 
 
-def test_with_the_mirror_gone_too_the_versions_on_disk_decide(tmp_path):
+def lose_the_pointer(root: Path, *, damage: bytes | None = None, record: bool = True) -> None:
+    """`active.json` and its mirror, and where asked the record of changes too."""
+    for name in ("active.json", "active.json.bak"):
+        (root / name).unlink() if damage is None else (root / name).write_bytes(damage)
+    if not record:
+        (root / "promotions.jsonl").unlink()
+
+
+def test_with_mirror_and_record_gone_too_the_versions_on_disk_decide(tmp_path):
     registry = make_registry(tmp_path)
     publish(registry)
     publish(registry)
     registry.publish(draft(gate_report={"passed": False}), FILES, accept, activate=False)
     publish(registry)
     damage_flip(tmp_path / "scalper_v4.pkl")
-    (tmp_path / "active.json").write_bytes(b"{")
-    (tmp_path / "active.json.bak").write_bytes(b"{")
+    lose_the_pointer(tmp_path, damage=b"{", record=False)
     again = make_registry(tmp_path)
     slot = again.state().slots["scalper"]
     assert (slot.active, slot.previous) == (2, 1)
     assert slot.next_version > 4
+
+
+@pytest.mark.parametrize("damage", [None, b"{"])
+def test_with_the_mirror_gone_too_the_record_brings_back_no_version_that_was_rolled_back(tmp_path, damage):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry), publish(registry, "xgboost")
+    registry.rollback("scalper")
+    registry.pin("scalper")
+    publish(registry)  # it waits
+    lose_the_pointer(tmp_path, damage=damage)
+    again = make_registry(tmp_path)
+    slot = again.state().slot("scalper")
+    assert (slot.active, slot.previous, slot.pinned, slot.rolled_back, slot.served) == (1, 2, True, True, {1, 2})
+    assert (slot.voting_since, again.state().slot("xgboost").active) == ("2026-01-05T12:00:00.000Z", 1)
+    assert again.state().generation == 8
+    again.pin("scalper", False)
+    assert again.rollback("scalper").slot("scalper").active == 1
+    assert publish(again) == 5  # 4 may have been spent
+
+
+def test_the_record_knows_that_a_version_was_stopped(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    stop(registry)
+    lose_the_pointer(tmp_path)
+    slot = make_registry(tmp_path).state().slot("scalper")
+    assert (slot.active, slot.voting, slot.learn_from) == (2, None, utc_text(NOW))
+    make_registry(tmp_path).promote("scalper", 2)
+    lose_the_pointer(tmp_path)
+    assert make_registry(tmp_path).state().slot("scalper").voting == 2
+
+
+def test_a_number_that_only_the_record_knows_is_not_given_again(tmp_path):
+    registry = make_registry(tmp_path)
+    for _ in range(3):
+        publish(registry)
+    registry.rollback("scalper")
+    for path in tmp_path.glob("scalper_v3*"):
+        path.unlink()
+    lose_the_pointer(tmp_path)
+    assert publish(make_registry(tmp_path)) > 3
+
+
+def test_what_was_lost_is_warned_of_and_verify_tells_it_once(tmp_path, said):
+    publish(make_registry(tmp_path))
+    (tmp_path / "active.json").write_bytes(b'{"generation"')
+    registry = make_registry(tmp_path)
+    assert [str(refusal)[:35] for refusal in registry.verify()] == ["active.json: active.json is damaged"]
+    assert (registry.problem, registry.open_active()[1], make_registry(tmp_path).verify()) == (None, (), ())
+    assert len(said) == 1
+    for words in ("active.json is damaged", "going by active.json.bak", "`models list`"):
+        assert words in said[0]
 
 
 def test_a_mirror_left_behind_is_mended_at_start(tmp_path):
@@ -647,6 +706,7 @@ def test_an_empty_folder_is_no_problem(tmp_path):
     registry = make_registry(tmp_path / "new")
     assert (registry.state().generation, registry.problem, registry.verify(), registry.open_active()) == (0, None, (), ({}, ()))
     assert registry.versions() == ()
+    assert (make_registry(tmp_path / "new").verify(), list((tmp_path / "new").glob("active*"))) == ((), [])
 
 
 # Several writers at once; what kills do to them is in tests/campaigns/test_registry.py.

@@ -134,6 +134,17 @@ def test_verify_as_json_still_fails(models, registry, home):
     assert [refusal["file"] for refusal in json.loads(result.stdout)["refused"]] == ["scalper_v1.json"]
 
 
+@pytest.mark.parametrize("content", [b'{"generation"', None])
+def test_verify_tells_of_a_pointer_that_was_damaged_or_lost(models, registry, home, content):
+    """Though opening the registry has mended it already."""
+    path = home.models / "active.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    result = models("verify")
+    assert result.exit_code == 5
+    assert "refused: active.json: active.json is " in result.stderr
+    assert models("verify").stdout == "ok: 3 versions\n"
+
+
 def test_a_key_from_the_settings_is_the_one_that_counts(models, registry, monkeypatch):
     monkeypatch.setenv("MODEL_SIGNING_KEY", "another key " * 3)
     assert models("verify").exit_code == 5
