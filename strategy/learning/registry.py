@@ -166,7 +166,8 @@ class Registry:
             check: loads what was read back and compares its golden rows; raises where they differ.
             activate: False leaves the slot as it is. Where it is pinned, on probation, in shadow or cooling
                 down, the candidate waits in any case.
-            unproven: it lacks rows to be compared on, and stays in shadow until there are some.
+            unproven: it lacks rows to be compared on, and stays in shadow until there are some. So does a candidate
+                whose parent no longer serves: somebody has changed the slot while it was trained.
 
         Returns:
             The manifest as it stands on disk.
@@ -336,11 +337,13 @@ class Registry:
         return found.manifest
 
     def _point(self, state: ActiveState, manifest: Manifest, activate: bool, unproven: bool) -> None:
-        held = state.slot(manifest.slot)
-        if activate:
-            self._make(state, manifest.slot, lifecycle.admitted(held, manifest.version, self.rules, self._clock.now(), unproven=unproven))
-        else:
-            self._save(state, manifest.slot, "published", held, manifest.version)
+        slot, held = manifest.slot, state.slot(manifest.slot)
+        if not activate:
+            self._save(state, slot, "published", held, manifest.version)
+            return
+        doubt = lifecycle.overtaken(held, manifest.parent, self.serving(slot))
+        move = lifecycle.admitted(held, manifest.version, self.rules, self._clock.now(), unproven=unproven or bool(doubt))
+        self._make(state, slot, replace(move, reason=move.reason or doubt))
 
     def _make(self, state: ActiveState, slot: str, move: Move) -> None:
         after = self._relieved(slot, move.after, move.version) if move.activates else move.after

@@ -21,7 +21,7 @@ from strategy.learning import lifecycle
 from strategy.learning.active import ActiveState
 from strategy.learning.lifecycle import Failure
 from strategy.learning.promotions import reign_at, reigns
-from tests.fakes_registry import FILES, NOW, accept, draft, make_registry
+from tests.fakes_registry import FILES, NOW, accept, make_registry, successor
 
 SLOTS = ("scalper", "lstm_EURUSD")
 KEEP = 2
@@ -76,7 +76,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def publish_now(self, slot: str, activate: bool) -> int:
         """Every content is another, so that a version's bytes tell whose they are."""
         body = f"{slot} {len(self.bodies)} {self.numbers[slot]}".encode()
-        version = self.registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
+        version = self.registry.publish(successor(self.registry, slot), {**FILES, ".pkl": body}, accept, activate).version
         self.took(slot, version)
         self.bodies[slot, version] = body
         return version
@@ -109,7 +109,7 @@ class RegistryMachine(RuleBasedStateMachine):
             raise ArtifactError("golden rows differ")
 
         with contextlib.suppress(ArtifactError):
-            self.registry.publish(draft(slot), FILES, refuse)
+            self.registry.publish(successor(self.registry, slot), FILES, refuse)
         assert self.served(slot) == before
 
     @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 24), activate=st.booleans())
@@ -119,7 +119,9 @@ class RegistryMachine(RuleBasedStateMachine):
         seen: list[int] = []
         body = f"{slot} {len(self.bodies)} dying {self.numbers[slot]}".encode()
         with contextlib.suppress(Killed):
-            self.registry.publish(draft(slot), {**FILES, ".pkl": body}, lambda artifact: seen.append(artifact.manifest.version), activate)
+            self.registry.publish(
+                successor(self.registry, slot), {**FILES, ".pkl": body}, lambda artifact: seen.append(artifact.manifest.version), activate
+            )
         self.start()
         for version in seen:
             self.took(slot, version)

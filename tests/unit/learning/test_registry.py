@@ -17,7 +17,7 @@ from strategy.learning import lifecycle
 from strategy.learning.artifact import FileEntry, Manifest
 from strategy.learning.lifecycle import Failure
 from strategy.learning.registry import Registry
-from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish, successor
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -106,6 +106,63 @@ def test_slots_that_differ_in_case_alone_are_refused(tmp_path):
     publish(registry, "lstm_EURUSDm")
     with pytest.raises(ArtifactError, match="case alone"):
         publish(registry, "lstm_EURUSDM")
+
+
+@pytest.mark.parametrize("order", ["rollback", "promote", "resume"])
+def test_an_order_given_while_a_job_trained_is_not_overridden(tmp_path, order):
+    """The candidate was compared with another version than the one that serves by then: it has to show itself first."""
+    registry = make_registry(tmp_path)
+    for _ in range(3):
+        publish(registry)
+    if order == "resume":
+        stop(registry)
+    candidate = successor(registry)
+    {"rollback": registry.rollback, "promote": lambda slot: registry.promote(slot, 1), "resume": lambda slot: registry.promote(slot, 3)}[
+        order
+    ]("scalper")
+    chosen = registry.state().slot("scalper").active
+    version = registry.publish(candidate, FILES, accept).version
+    slot = registry.state().slot("scalper")
+    assert (slot.active, slot.shadow.version, slot.history[-1].event) == (chosen, version, "shadow")
+    was = "none" if order == "resume" else "version 3"
+    assert slot.history[-1].reason == f"it was compared with {was}, and version {chosen} serves by now"
+
+
+def test_a_candidate_that_was_compared_with_a_version_that_was_stopped_since_does_not_serve_at_once(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    stop(registry)
+    registry.publish(candidate, FILES, accept)
+    slot = registry.state().slot("scalper")
+    assert (slot.voting, slot.shadow.version, slot.history[-1].reason) == (
+        None,
+        3,
+        "it was compared with version 2, and none serves by now",
+    )
+
+
+@pytest.mark.parametrize("damaged", [(2,), (1, 2)])
+def test_a_version_that_was_damaged_meanwhile_keeps_no_candidate_back(tmp_path, damaged):
+    """It was compared with the active version, or with what stood in for it."""
+    for before in (True, False):
+        registry = make_registry(tmp_path / str(before))
+        publish(registry), publish(registry)
+        candidate = successor(registry)
+        for version in damaged:
+            damage_flip(registry.root / f"scalper_v{version}.pkl")
+        registry.publish(successor(registry) if before else candidate, FILES, accept)
+        assert registry.state().slot("scalper").active == 3
+
+
+def test_a_pinned_slot_keeps_a_candidate_waiting_whoever_it_was_compared_with(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    registry.rollback("scalper")
+    registry.pin("scalper")
+    registry.publish(candidate, FILES, accept)
+    assert (registry.state().slot("scalper").active, registry.state().slot("scalper").waiting) == (1, 3)
 
 
 def test_every_change_is_in_the_history(tmp_path):
@@ -721,7 +778,10 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     assert [v.version for v in registry.versions()] == list(range(1, 9))
     assert registry.verify() == ()
     slot = registry.state().slots["scalper"]
-    assert (slot.active, slot.previous, slot.next_version, registry.state().generation) == (8, 7, 9, 8)
+    assert (slot.next_version, registry.state().generation) == (9, 8)
+    # One that was overtaken by the other writer's goes into shadow, and those behind it wait.
+    assert sorted(change.after for change in slot.history) == list(range(1, 9))
+    assert slot.active == 8 or slot.shadow is not None
 
 
 def test_a_start_beside_a_writer_at_work_leaves_its_staging_alone(tmp_path):

@@ -16,7 +16,7 @@ from strategy.learning.catalogue import marks_of
 from strategy.learning.lifecycle import Failure
 from tests.contracts.recorder_contract import START
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
-from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish, successor
 from utils.journal_queries import JournalReader
 from utils.trade_journal import TradeJournal
 
@@ -174,7 +174,7 @@ def two(home):
         "metrics": {"accuracy": 0.55, "folds": {"1": {"rows": 70}}},
         "rows": 12_000,
     }
-    registry.publish(draft(**changes), FILES, accept)
+    registry.publish(successor(registry, **changes), FILES, accept)
     return registry
 
 
