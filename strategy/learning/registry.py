@@ -187,7 +187,9 @@ class Registry:
         return manifest
 
     def promote(self, slot: str, version: int) -> ActiveState:
-        """Makes a version the active one, at once and for good: an order ends every trial. Nothing where it is and votes.
+        """Makes a version the active one, at once and for good: an order ends every trial.
+
+        Where the version is active and votes, it is settled; nothing changes where nothing was tried or waited.
 
         Raises:
             ArtifactError: the version does not verify, or the slot is pinned.
@@ -356,7 +358,9 @@ class Registry:
             held = state.slot(slot)
             target = version if version is not None else lifecycle.rollback_target(slot, held)
             if target == held.active and (held.stopped is None or event == "rolled back"):
-                return state
+                if event == "rolled back" or lifecycle.ordered(held) == held:
+                    return state
+                event = "settled"  # another "promoted" would hide that the slot was rolled back
             if held.pinned:
                 raise ArtifactError(f"slot {slot} is pinned to version {held.active}; `models unpin {slot}` first")
             self.open(slot, target)

@@ -15,7 +15,7 @@ from config.errors import ArtifactError, FileUnavailable
 from market_data.clock import ManualClock, utc_text
 from strategy.learning import lifecycle
 from strategy.learning.artifact import FileEntry, Manifest
-from strategy.learning.lifecycle import Failure
+from strategy.learning.lifecycle import Failure, LifeRules
 from strategy.learning.registry import Registry
 from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish, successor
 
@@ -419,6 +419,28 @@ def test_promoting_the_active_version_changes_nothing(tmp_path):
     publish(registry)
     before = registry.state()
     assert registry.promote("scalper", 1) == before
+
+
+def test_an_order_for_the_active_version_ends_its_probation(tmp_path):
+    registry = make_registry(tmp_path)
+    registry.rules = LifeRules(probation=True)
+    publish(registry), publish(registry), publish(registry)
+    slot = registry.state().slot("scalper")
+    assert (slot.active, slot.probation.version, slot.waiting) == (2, 1, 3)
+    after = registry.promote("scalper", 2)
+    slot = after.slot("scalper")
+    assert (slot.active, slot.previous, slot.probation, slot.waiting, slot.history[-1].event) == (2, 1, None, None, "settled")
+    assert registry.promote("scalper", 2) == after
+
+
+def test_an_order_for_the_version_that_was_put_back_does_not_hide_the_rollback(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    registry.rollback("scalper")
+    registry.publish(candidate, FILES, accept)  # into shadow
+    assert registry.promote("scalper", 1).slot("scalper").shadow is None
+    assert registry.rollback("scalper").slot("scalper").active == 1
 
 
 def test_a_pinned_slot_keeps_its_version(tmp_path):

@@ -13,7 +13,7 @@ from strategy.decision import ModelEvent
 from strategy.learning import lifecycle
 from strategy.learning.active import Trial
 from strategy.learning.catalogue import marks_of
-from strategy.learning.lifecycle import Failure
+from strategy.learning.lifecycle import Failure, LifeRules
 from tests.contracts.recorder_contract import START
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
 from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish, successor
@@ -324,14 +324,54 @@ def test_a_command_is_dated_by_the_simulated_market(models, lived):
     assert answer(models("log", "--limit", "1", "--json"))[0]["at"] == at(40)
 
 
-def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):
+def stop(registry):
     look = registry.state().slot("scalper")
     registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+
+
+def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):
+    stop(registry)
     assert "active stopped" in models("list").stdout
     assert [row["marks"] for row in answer(models("list", "--json"))] == [["previous"], ["active", "stopped"], ["active"]]
     assert "version 2 is active, before: 2" in models("resume", "scalper").stdout
     assert registry.state().slot("scalper").voting == 2
     assert "nothing to change" in models("resume", "scalper").stdout
+
+
+def test_a_stopped_version_is_not_told_as_if_it_voted(models, registry):
+    models("rollback", "scalper")
+    stop(registry)
+    answered = models("rollback", "scalper")
+    assert answered.exit_code == 0
+    for words in ("nothing to change", "version 1 is active but stopped since 2026-01-05 12:00", "`models resume scalper`"):
+        assert words in answered.stdout
+
+
+def test_a_stopped_version_is_not_pinned(models, registry):
+    stop(registry)
+    refused = models("pin", "scalper")
+    assert refused.exit_code == 5
+    assert "version 2 is active but stopped" in refused.stderr
+    assert "`models resume scalper`" in refused.stderr
+    assert not registry.state().slot("scalper").pinned
+    models("resume", "scalper")
+    assert "stays active" in models("pin", "scalper").stdout
+
+
+def test_a_second_rollback_does_not_ask_for_the_version_that_was_left(models, registry, home):
+    assert models("rollback", "scalper").exit_code == 0
+    (home.models / "scalper_v2.pkl").write_bytes(b"MODEL bytes")
+    again = models("rollback", "scalper")
+    assert (again.exit_code, again.stdout) == (0, "scalper: nothing to change; version 1 is active\n")
+
+
+def test_an_order_for_the_version_on_probation_settles_it(models, registry):
+    registry.rules = LifeRules(probation=True)
+    publish(registry)
+    assert answer(models("list", "--json"))[2]["marks"] == ["active", "probation"]
+    assert "version 3 is active and settled" in models("promote", "scalper", "3").stdout
+    assert registry.state().slot("scalper").probation is None
+    assert "nothing to change" in models("promote", "scalper", "3").stdout
 
 
 def test_versions_that_have_still_to_show_themselves_are_marked(models, registry):
