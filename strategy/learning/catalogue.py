@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from strategy.learning.active import EMPTY_SLOT, EMPTY_STATE, ActiveState, SlotState
-from strategy.learning.artifact import VerifiedArtifact, parse_name
+from strategy.learning.artifact import Manifest, VerifiedArtifact, parse_name
 from strategy.learning.promotions import Promotion, remembered
 from strategy.learning.store import ArtifactStore, Refusal
 
@@ -33,10 +33,21 @@ class VersionInfo:
     marks: tuple[str, ...] = ()
 
 
-def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
-    """The active version, or the newest older one that served before and verifies; and what was refused."""
+def open_slot(
+    store: ArtifactStore, name: str, slot: SlotState, held: Manifest | None = None
+) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
+    """The active version, or the newest older one that served before and verifies; and what was refused.
+
+    Args:
+        store: the versions.
+        name: the slot's.
+        slot: its state.
+        held: of the version that the caller has open; it is not read again, and comes without its files.
+    """
     refusals: list[Refusal] = []
     for version in candidates(slot, store.numbers().get(name, ())):
+        if held is not None and held.version == version and store.still_has(held):
+            return VerifiedArtifact(held, {}), tuple(refusals)
         found = store.examine(name, version)
         if isinstance(found, VerifiedArtifact):
             return found, tuple(refusals)
@@ -44,12 +55,12 @@ def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[Verifie
     return None, tuple(refusals)
 
 
-def open_slots(store: ArtifactStore, state: ActiveState) -> tuple[dict[str, VerifiedArtifact], list[Refusal]]:
-    """What serves in each slot, and what was refused on the way."""
+def open_slots(store: ArtifactStore, state: ActiveState, held: Mapping[str, Manifest]) -> tuple[dict[str, VerifiedArtifact], list[Refusal]]:
+    """What serves in each slot, and what was refused on the way; see `open_slot`."""
     found: dict[str, VerifiedArtifact] = {}
     refusals: list[Refusal] = []
     for name, slot in state.slots.items():
-        artifact, refused = open_slot(store, name, slot)
+        artifact, refused = open_slot(store, name, slot, held.get(name))
         refusals.extend(refused)
         if artifact is not None:
             found[name] = artifact

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from filelock import FileLock, Timeout
 from loguru import logger
@@ -62,6 +63,7 @@ class Registry:
         self.rules = rules
         self.root, self._origin, self._key, self._keep, self._clock, self._fault = root, origin, key, keep_versions, clock, fault
         self._store = ArtifactStore(root, origin=origin, key=key, wait=wait, fault=fault)
+        self._at_once = ArtifactStore(root, origin=origin, key=key, wait=lambda seconds: None, fault=fault)
         self._log = PromotionLog(root, wait=wait, fault=fault)
         self._file = ActiveFile(root, self._rebuilt, wait=wait, fault=fault)
         self._mended: str | None = None
@@ -105,15 +107,23 @@ class Registry:
         found, _ = catalogue.open_slot(self._store, slot, self.state().slot(slot))
         return None if found is None else found.manifest.version
 
-    def open_active(self) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
+    def open_active(
+        self, held: Mapping[str, Manifest] = MappingProxyType({}), patient: bool = True
+    ) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
         """What serves in each slot, and everything that was refused on the way.
 
         Where the active version is refused, the newest older one that served before and still
         verifies takes its place; a version that never served is no stand-in.
+
+        Args:
+            held: by slot, of the version that the caller has open. Where it is to serve on it is not read again, comes
+                without its files, and so outlives a damage or another program's grip on them.
+            patient: False waits for no file that another program holds; it is then refused as unreadable.
         """
+        store = self._store if patient else self._at_once
         for _ in range(_LOOKS):
             state = self.state()
-            found, refusals = catalogue.open_slots(self._store, state)
+            found, refusals = catalogue.open_slots(store, state, held)
             if not refusals or self.state() == state:  # else a writer has moved on, and may have pruned: look again
                 break
         return found, (*_pointer_refusal(self.problem), *refusals)
