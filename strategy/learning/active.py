@@ -193,7 +193,7 @@ class ActiveFile:
 
     Args:
         folder: where the file is.
-        rebuild: the state as the record of changes and the versions on disk tell it; asked when file and mirror are both unusable.
+        rebuild: the state as the record of changes and the versions on disk tell it; asked when the file is unusable, used where the mirror is too or is older.
         wait: how to wait for a file that another program holds.
         fault: is told each step before it is taken.
     """
@@ -271,12 +271,16 @@ class ActiveFile:
             mirrored = ActiveState.from_json(read_file(self.mirror, wait=self._wait))
             if not known or mirrored.generation >= known[0].generation:
                 known, source = [mirrored], self.mirror.name
-        if known:
-            return Reading(known[0], f"active.json is {why}; going by {source}", mark)
         state = self._rebuild()
+        if known and known[0].generation >= state.generation:
+            return Reading(known[0], f"active.json is {why}; going by {source}", mark)
         if not state.slots:
             return Reading(state, None if why == "missing" else f"active.json is {why}, and there is no version to go by", mark)
-        return Reading(state, f"active.json is {why}, and so is its mirror; going by the record of changes and the versions on disk", mark)
+        return Reading(
+            state,
+            f"active.json is {why}, and its mirror is unusable or too old; going by the record of changes and the versions on disk",
+            mark,
+        )
 
 
 _CODEC = TypeAdapter(ActiveState)

@@ -243,6 +243,24 @@ class RegistryMachine(RuleBasedStateMachine):
             s: (v.active, v.previous, v.pinned, v.stopped, v.learn_from) for s, v in before.slots.items()
         }
 
+    @precondition(lambda self: (self.root / "active.json").exists())
+    @rule(content=st.sampled_from([b"{", None]))
+    def damage_pointer_and_mirror(self, content: bytes | None) -> None:
+        """The record of changes still tells what serves; a number that was spent on nothing may be given again."""
+        if any(self.numbers[slot] and not self.registry.promotions(slot) for slot in SLOTS):
+            return  # killed before its first version was on record: then the versions themselves decide
+        before = self.registry.state()
+        for name in ("active.json", "active.json.bak"):
+            (self.root / name).unlink() if content is None else (self.root / name).write_bytes(content)
+        self.start()
+        self.reader = make_registry(self.root, keep=KEEP)
+        after = self.registry.state()
+        for slot in SLOTS:
+            was, held = before.slot(slot), after.slot(slot)
+            assert (held.active, held.pinned, held.voting, held.rolled_back) == (was.active, was.pinned, was.voting, was.rolled_back)
+            self.numbers[slot] = [n for n in self.numbers[slot] if n < held.next_version]
+            self.shadows = {(name, n) for name, n in self.shadows if name != slot or n < held.next_version}
+
     @rule(slot=st.sampled_from(SLOTS), steps=st.none() | st.integers(0, 4))
     def stop(self, slot: str, steps: int | None) -> None:
         """A check finds that the active version loses; it may die over it."""

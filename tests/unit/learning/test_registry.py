@@ -739,6 +739,18 @@ def test_with_the_mirror_gone_too_the_record_brings_back_no_version_that_was_rol
     assert publish(again) == 5  # 4 may have been spent
 
 
+def test_a_mirror_that_was_left_behind_brings_back_no_version_that_was_rolled_back(tmp_path):
+    """Another program held it when the rollback was written."""
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    mirror = (tmp_path / "active.json.bak").read_bytes()
+    registry.rollback("scalper")
+    (tmp_path / "active.json.bak").write_bytes(mirror)
+    (tmp_path / "active.json").write_bytes(b"{")
+    slot = make_registry(tmp_path).state().slot("scalper")
+    assert (slot.active, slot.previous, slot.rolled_back) == (1, 2, True)
+
+
 def test_the_record_knows_that_a_version_was_stopped(tmp_path):
     registry = make_registry(tmp_path)
     publish(registry), publish(registry)
