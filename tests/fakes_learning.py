@@ -30,7 +30,7 @@ from strategy.learning.registry import Registry
 from strategy.past import Column, Past
 from strategy.predictor import FeatureSchema, Forecasts, Inference, Payoff
 from tests.fakes_models import inference_of, info_of, native_files
-from tests.fakes_registry import accept, draft, make_registry
+from tests.fakes_registry import accept, make_registry, successor
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
 POLICY = ExitPolicy(1.5, 1.5, 5.0, 15)
@@ -258,7 +258,7 @@ def publish_model(registry: Registry, slot: str = "scalper", *, kind: str = "ran
         "inference": inference_json(inference_of(kind), train_end=0, recipe="r"),
         **changes,
     }
-    return registry.publish(draft(slot, **said), files, accept).version
+    return registry.publish(successor(registry, slot, **said), files, accept).version
 
 
 # --- what tries have used up -------------------------------------------------------------------

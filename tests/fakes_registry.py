@@ -47,6 +47,11 @@ def draft(slot: str = "scalper", **changes: Any) -> Draft:
     return Draft(**{**said, **changes})
 
 
+def successor(registry: Registry, slot: str = "scalper", **changes: Any) -> Draft:
+    """A draft as a job makes it: it was compared with the version that serves."""
+    return draft(slot, **{"parent": registry.serving(slot), **changes})
+
+
 def accept(artifact: VerifiedArtifact) -> None:
     """A check that finds nothing wrong."""
 
@@ -66,7 +71,7 @@ def make_registry(
 
 
 def publish(registry: Registry, slot: str = "scalper", *, body: bytes = b"model bytes", activate: bool = True) -> int:
-    return registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
+    return registry.publish(successor(registry, slot), {**FILES, ".pkl": body}, accept, activate).version
 
 
 def main(arguments: list[str]) -> None:

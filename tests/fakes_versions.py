@@ -99,7 +99,7 @@ class Versions:
         if recipe is not None:
             inference["recipe"] = recipe
         # What a job writes: the version in service, which the candidate was compared with.
-        beside = {"parent": self.registry.serving("scalper"), "created": utc_text(self.clock.now())}
+        beside = {"parent": self.registry.serving(said["slot"]), "created": utc_text(self.clock.now())}
         draft = Draft(**{**said, "inference": inference, **beside})
         return self.registry.publish(draft, artifact.files, accept, **options).version
 

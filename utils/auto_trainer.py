@@ -305,6 +305,7 @@ class AutoTrainer:
         outcome = "rejected" if not version else "promoted" if result.active else result.event
         self._chronicle.record_model_event(ModelEvent(now, spec.slot, outcome, version, result.report.summary, result.report.as_json()))
         reason = f"version {version} {result.report.summary}" if version else result.report.summary
+        reason += f"; {result.why}" if result.why else ""
         return JobRun(spec.name, "", now, outcome, reason, now, rows=result.rows, epochs=result.epochs, version=version)
 
     def _serve(self, slot: str) -> None:

@@ -20,8 +20,8 @@ Event = Literal[
 Number = Annotated[int, Field(ge=1)]
 Fault = Callable[[str], None]
 
+TOOK_OVER: tuple[Event, ...] = ("promoted", "rolled back", "recovered")
 _HISTORY = 100
-_TOOK_OVER = ("promoted", "rolled back", "recovered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class SlotState:
         """UTC text of when the version that votes took over; None where none does, or its history is forgotten."""
         if self.voting is None:
             return None
-        took_over = [c for c in self.history if c.event in _TOOK_OVER and c.after == self.voting]
+        took_over = [c for c in self.history if c.event in TOOK_OVER and c.after == self.voting]
         known = [c for c in took_over if c.event != "recovered"] or took_over
         return known[-1].at if known else None
 
@@ -123,7 +123,7 @@ class SlotState:
     @property
     def served(self) -> frozenset[int]:
         """Versions known to have been active at some time."""
-        made_active = {c.after for c in self.history if c.event in ("promoted", "rolled back", "recovered")}
+        made_active = {c.after for c in self.history if c.event in TOOK_OVER}
         return frozenset(n for n in made_active | {self.active, self.previous} if n is not None)
 
 
@@ -148,11 +148,10 @@ class ActiveState:
         return replace(self, slots={**self.slots, name: slot})
 
     def changed(self, name: str, event: Event, at: str, after: SlotState, version: int | None, reason: str = "") -> ActiveState:
-        """The next generation: one slot replaced, and the change added to its bounded history."""
+        """The next generation: one slot replaced, and the change added to its history; see `trimmed`."""
         generation = self.generation + 1
         entry = Change(generation, at, event, self.slot(name).active, version, reason)
-        history = (*after.history, entry)[-_HISTORY:]
-        return replace(self.with_slot(name, replace(after, history=history)), generation=generation)
+        return replace(self.with_slot(name, replace(after, history=trimmed((*after.history, entry)))), generation=generation)
 
     def to_json(self) -> bytes:
         """The text of the file."""
@@ -194,7 +193,7 @@ class ActiveFile:
 
     Args:
         folder: where the file is.
-        rebuild: the state as the versions on disk tell it; asked when file and mirror are both unusable.
+        rebuild: the state as the record of changes and the versions on disk tell it; asked when the file is unusable, used where the mirror is too or is older.
         wait: how to wait for a file that another program holds.
         fault: is told each step before it is taken.
     """
@@ -228,7 +227,10 @@ class ActiveFile:
 
     def repair_mirror(self) -> None:
         """Makes the mirror equal to a file that is sound; a kill between the two writes leaves it behind."""
-        data = self.read().state.to_json()
+        reading = self.read()
+        if reading.mark is None:  # a mirror of nothing would later tell of a file that was lost
+            return
+        data = reading.state.to_json()
         try:
             if read_file(self.mirror, wait=self._wait) == data:
                 return
@@ -262,22 +264,38 @@ class ActiveFile:
         return self._fall_back(mark, why, last)
 
     def _fall_back(self, mark: tuple[int, int, int] | None, why: str, last: Reading | None) -> Reading:
-        """The newest sound state known: the mirror, what this process read last, or the versions on disk."""
+        """The newest sound state known: the mirror, what this process read last, or what the record of changes and the versions on disk tell."""
         known = [last.state] if last is not None else []
         source = "the last state that was read"
         with suppress(OSError, ValueError):
             mirrored = ActiveState.from_json(read_file(self.mirror, wait=self._wait))
             if not known or mirrored.generation >= known[0].generation:
                 known, source = [mirrored], self.mirror.name
-        if known:
-            return Reading(known[0], f"active.json is {why}; going by {source}", mark)
         state = self._rebuild()
+        if known and known[0].generation >= state.generation:
+            return Reading(known[0], f"active.json is {why}; going by {source}", mark)
         if not state.slots:
             return Reading(state, None if why == "missing" else f"active.json is {why}, and there is no version to go by", mark)
-        return Reading(state, f"active.json is {why}, and so is its mirror; going by the verified versions on disk", mark)
+        return Reading(
+            state,
+            f"active.json is {why}, and its mirror is unusable or too old; going by the record of changes and the versions on disk",
+            mark,
+        )
 
 
 _CODEC = TypeAdapter(ActiveState)
+
+
+def trimmed(history: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The newest changes, and however old it is the newest of each kind that made a version active.
+
+    Whether the slot was rolled back, and since when its version votes, must be known however many candidates came since.
+    """
+    surplus = max(0, len(history) - _HISTORY)
+    lasting = {change.event: change.generation for change in history if change.event in TOOK_OVER}.values()
+    passing = [change.generation for change in history if change.generation not in lasting]
+    dropped = frozenset(passing[:surplus])
+    return tuple(change for change in history if change.generation not in dropped)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from strategy.learning.active import EMPTY_SLOT, EMPTY_STATE, ActiveState, SlotState
-from strategy.learning.artifact import VerifiedArtifact, parse_name
+from strategy.learning.artifact import Manifest, VerifiedArtifact, parse_name
+from strategy.learning.promotions import Promotion, remembered
 from strategy.learning.store import ArtifactStore, Refusal
 
 LEGACY = "legacy, never loaded"
@@ -32,15 +33,38 @@ class VersionInfo:
     marks: tuple[str, ...] = ()
 
 
-def open_slot(store: ArtifactStore, name: str, slot: SlotState) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
-    """The active version, or the newest older one that served before and verifies; and what was refused."""
+def open_slot(
+    store: ArtifactStore, name: str, slot: SlotState, held: Manifest | None = None
+) -> tuple[VerifiedArtifact | None, tuple[Refusal, ...]]:
+    """The active version, or the newest older one that served before and verifies; and what was refused.
+
+    Args:
+        store: the versions.
+        name: the slot's.
+        slot: its state.
+        held: of the version that the caller has open; it is not read again, and comes without its files.
+    """
     refusals: list[Refusal] = []
     for version in candidates(slot, store.numbers().get(name, ())):
+        if held is not None and held.version == version and store.still_has(held):
+            return VerifiedArtifact(held, {}), tuple(refusals)
         found = store.examine(name, version)
         if isinstance(found, VerifiedArtifact):
             return found, tuple(refusals)
         refusals.append(found)
     return None, tuple(refusals)
+
+
+def open_slots(store: ArtifactStore, state: ActiveState, held: Mapping[str, Manifest]) -> tuple[dict[str, VerifiedArtifact], list[Refusal]]:
+    """What serves in each slot, and what was refused on the way; see `open_slot`."""
+    found: dict[str, VerifiedArtifact] = {}
+    refusals: list[Refusal] = []
+    for name, slot in state.slots.items():
+        artifact, refused = open_slot(store, name, slot, held.get(name))
+        refusals.extend(refused)
+        if artifact is not None:
+            found[name] = artifact
+    return found, refusals
 
 
 def candidates(slot: SlotState, on_disk: tuple[int, ...]) -> tuple[int, ...]:
@@ -119,14 +143,38 @@ def _used(store: ArtifactStore, name: str, slot: SlotState) -> frozenset[int]:
     return stand_in | slot.needed
 
 
-def rebuilt(store: ArtifactStore) -> ActiveState:
-    """The state by the versions alone: of each slot the two newest that verify and did not fail their gate."""
-    state = EMPTY_STATE
-    for name, numbers in store.numbers().items():
-        good = [n for n in reversed(numbers) if _passed(store, name, n)][:2]
-        active, previous = (*good, None, None)[:2]
-        state = state.with_slot(name, replace(EMPTY_SLOT, active=active, previous=previous, next_version=store.highest(name) + 1))
+def rebuilt(store: ArtifactStore, entries: Sequence[Promotion]) -> ActiveState:
+    """The state without `active.json`: by the record of changes, which alone knows what was rolled back or pinned.
+
+    Of a slot that it does not know, the two newest versions that verify and did not fail their gate.
+
+    Args:
+        store: the versions.
+        entries: the record, oldest first.
+    """
+    told: dict[str, list[Promotion]] = {}
+    for entry in entries:
+        told.setdefault(entry.slot, []).append(entry)
+    state, numbers = EMPTY_STATE, store.numbers()
+    for name in sorted({*numbers, *told}):
+        slot = remembered(told[name]) if name in told else _newest_passed(store, name, numbers[name])
+        state = state.with_slot(name, replace(slot, next_version=max(slot.next_version, store.highest(name) + 1)))
     return state
+
+
+def recovered(store: ArtifactStore, state: ActiveState, last_generation: int, at: str) -> ActiveState:
+    """The same versions under new generations; one number is skipped, for the last reservation may be lost."""
+    state = replace(state, generation=max(state.generation, last_generation))  # no generation twice
+    for name, slot in state.slots.items():
+        after = replace(slot, next_version=max(slot.next_version, store.highest(name) + 1) + 1)
+        state = state.changed(name, "recovered", at, after, slot.active)
+    return state
+
+
+def _newest_passed(store: ArtifactStore, name: str, numbers: tuple[int, ...]) -> SlotState:
+    good = [n for n in reversed(numbers) if _passed(store, name, n)][:2]
+    active, previous = (*good, None, None)[:2]
+    return replace(EMPTY_SLOT, active=active, previous=previous)
 
 
 def _passed(store: ArtifactStore, name: str, version: int) -> bool:

@@ -82,6 +82,7 @@ class JobResult:
         final_end: newest row that the gate looked at, epoch seconds.
         event: what the registry did with a version that is not active: `published` into a pinned slot, `waiting`
             or `shadow`.
+        why: what kept it from serving at once, where something did.
     """
 
     spec: JobSpec
@@ -92,6 +93,7 @@ class JobResult:
     epochs: int
     final_end: int
     event: str = "published"
+    why: str = ""
 
 
 def specs_of(settings: Settings, symbols: tuple[str, ...]) -> tuple[JobSpec, ...]:
@@ -166,14 +168,14 @@ class Workshop:
             report = with_latency(report, self._latency_ms(draft, files, candidate.final), self.settings.gate.max_latency_ms)
             manifest = self._publish(draft, files, case, report) if report.passed else None
         final_end = int(candidate.final.time[-1])
-        place = self._place(manifest) if manifest is not None else (False, "")
-        return JobResult(spec, report, manifest, place[0], candidate.train_rows, candidate.model.epochs, final_end, place[1])
+        active, *became = self._place(manifest) if manifest is not None else (False, "", "")
+        return JobResult(spec, report, manifest, active, candidate.train_rows, candidate.model.epochs, final_end, *became)
 
-    def _place(self, manifest: Manifest) -> tuple[bool, str]:
-        """Whether a version that was just published is active, and what the slot's history says of it."""
+    def _place(self, manifest: Manifest) -> tuple[bool, str, str]:
+        """Whether a version that was just published is active, and what the slot's history says of it and why."""
         slot = self.registry.state().slot(manifest.slot)
-        events = [change.event for change in slot.history if change.after == manifest.version]
-        return slot.active == manifest.version, events[-1] if events else "published"
+        told = [(change.event, change.reason) for change in slot.history if change.after == manifest.version]
+        return slot.active == manifest.version, *(told[-1] if told else ("published", ""))
 
     @property
     def policy(self) -> ExitPolicy:

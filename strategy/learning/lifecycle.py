@@ -86,6 +86,20 @@ def admitted(slot: SlotState, version: int, rules: LifeRules, now: datetime, *, 
     return promoted(slot, version)
 
 
+def overtaken(slot: SlotState, parent: int | None, serving: int | None) -> str:
+    """Why a candidate's comparison says nothing of what serves by now; empty where it does.
+
+    Args:
+        slot: as it is.
+        parent: the version that served when the candidate was trained, which it was compared with.
+        serving: the one that serves: the active one, or what stands in where its files are refused.
+    """
+    if parent in (serving, slot.voting):
+        return ""
+    before, now = (f"version {number}" if number is not None else "none" for number in (parent, serving))
+    return f"it was compared with {before}, and {now} serves by now"
+
+
 def obstacle_of(slot: SlotState, now: datetime) -> str:
     """Why nothing may be promoted by itself now; empty where it may."""
     if slot.probation is not None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from market_data.files import Wait, read_file, sync_folder
-from strategy.learning.active import ActiveState, Fault
+from strategy.learning.active import TOOK_OVER, ActiveState, Change, Event, Fault, SlotState, Stop, trimmed
 
 _TAIL = 8_192
 """Bytes at the end of the file that hold its newest lines."""
@@ -124,6 +124,31 @@ def told_by(state: ActiveState) -> tuple[Promotion, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.generation))
 
 
+def remembered(entries: Sequence[Promotion]) -> SlotState:
+    """A slot as its lines tell it, for the day when `active.json` is lost with its mirror.
+
+    They do not tell what was tried or waited, a cool-down, or since when the market is another one: a slot
+    that is stopped learns from the time of the stop on, which is later and so on the safe side.
+
+    Args:
+        entries: of one slot, oldest first; at least one.
+    """
+    last, turns = entries[-1], {entry.event: number for number, entry in enumerate(entries)}
+    active = last.after if last.event in TOOK_OVER else last.before
+    former = [reign.version for reign in reigns(entries, active) if reign.version not in (None, active)]
+    stop = turns.get("stopped", -1)
+    stopped = stop > max(turns.get("promoted", -1), turns.get("rolled back", -1))
+    return SlotState(
+        active=active,
+        previous=former[-1] if former else None,
+        pinned=turns.get("pinned", -1) > turns.get("unpinned", -1),
+        next_version=1 + max((n for entry in entries for n in (entry.before, entry.after) if n is not None), default=0),
+        history=trimmed(tuple(_change(entry) for entry in entries if entry.event in get_args(Event))),
+        stopped=Stop(entries[stop].at, entries[stop].reason or "it no longer paid") if stopped else None,
+        learn_from=entries[stop].at if stopped else None,
+    )
+
+
 def reigns(entries: Sequence[Promotion], active: int | None) -> tuple[Reign, ...]:
     """Which version of a slot was active from when to when, oldest first.
 
@@ -169,10 +194,20 @@ def _line(entry: Promotion) -> bytes:
 def _parsed(data: bytes) -> Iterator[Promotion]:
     """Whole lines that are ours; the first of a tail may be cut, the last of a killed writer too."""
     for line in data[: data.rfind(b"\n") + 1].splitlines():
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, OverflowError):
             yield _promotion(json.loads(line))
 
 
 def _promotion(said: Mapping[str, Any]) -> Promotion:
     what = str(said["slot"]), int(said["generation"]), str(said["at"]), str(said["event"])
-    return Promotion(*what, said["from"], said["to"], str(said.get("reason", "")))
+    return Promotion(*what, _version(said["from"]), _version(said["to"]), str(said.get("reason", "")))
+
+
+def _version(said: Any) -> int | None:
+    if said is not None and (type(said) is not int or said < 1):
+        raise ValueError(f"{said!r} is no version's number")
+    return said
+
+
+def _change(entry: Promotion) -> Change:
+    return Change(entry.generation, entry.at, cast("Event", entry.event), entry.before, entry.after, entry.reason)

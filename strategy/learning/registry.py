@@ -6,22 +6,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from filelock import FileLock, Timeout
+from loguru import logger
 
 from config.errors import ArtifactError, FileUnavailable, ScalperError
 from market_data.clock import Clock, utc_text
 from market_data.files import Wait, pause
-from strategy.learning import lifecycle
+from strategy.learning import catalogue, lifecycle
 from strategy.learning.active import ActiveFile, ActiveState, Event, Fault, SlotState
 from strategy.learning.artifact import Draft, Manifest, VerifiedArtifact, check_case, check_draft, manifest_of
-from strategy.learning.catalogue import VersionInfo, describe, describe_legacy, known, legacy, open_slot, outdated, rebuilt, surplus
+from strategy.learning.catalogue import VersionInfo
 from strategy.learning.lifecycle import LifeRules, Move
 from strategy.learning.promotions import Promotion, PromotionLog, told_by
 from strategy.learning.store import ArtifactStore, Refusal
 
 _LOCK_SECONDS = 60.0
 _LOOKS = 3
+_REMEDY = "see `models list` and `models log`, and choose with `models promote` or `models pin` where they do not say what you want"
 
 
 class Registry:
@@ -60,8 +63,10 @@ class Registry:
         self.rules = rules
         self.root, self._origin, self._key, self._keep, self._clock, self._fault = root, origin, key, keep_versions, clock, fault
         self._store = ArtifactStore(root, origin=origin, key=key, wait=wait, fault=fault)
+        self._at_once = ArtifactStore(root, origin=origin, key=key, wait=lambda seconds: None, fault=fault)
         self._log = PromotionLog(root, wait=wait, fault=fault)
         self._file = ActiveFile(root, self._rebuilt, wait=wait, fault=fault)
+        self._mended: str | None = None
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -99,21 +104,29 @@ class Registry:
 
     def serving(self, slot: str) -> int | None:
         """The version that a slot serves: the active one, or the one that stands in for it; None where there is none."""
-        found, _ = open_slot(self._store, slot, self.state().slot(slot))
+        found, _ = catalogue.open_slot(self._store, slot, self.state().slot(slot))
         return None if found is None else found.manifest.version
 
-    def open_active(self) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
+    def open_active(
+        self, held: Mapping[str, Manifest] = MappingProxyType({}), patient: bool = True
+    ) -> tuple[dict[str, VerifiedArtifact], tuple[Refusal, ...]]:
         """What serves in each slot, and everything that was refused on the way.
 
         Where the active version is refused, the newest older one that served before and still
         verifies takes its place; a version that never served is no stand-in.
+
+        Args:
+            held: by slot, of the version that the caller has open. Where it is to serve on it is not read again, comes
+                without its files, and so outlives a damage or another program's grip on them.
+            patient: False waits for no file that another program holds; it is then refused as unreadable.
         """
+        store = self._store if patient else self._at_once
         for _ in range(_LOOKS):
             state = self.state()
-            found, refusals = self._open_all(state)
+            found, refusals = catalogue.open_slots(store, state, held)
             if not refusals or self.state() == state:  # else a writer has moved on, and may have pruned: look again
                 break
-        return found, (*self._pointer_refusal(), *refusals)
+        return found, (*_pointer_refusal(self.problem), *refusals)
 
     def versions(self, slot: str | None = None) -> tuple[VersionInfo, ...]:
         """Every version on disk or pointed at, by slot, oldest first; then files without a manifest.
@@ -122,13 +135,15 @@ class Registry:
             slot: only this one, and no legacy files.
         """
         state = self.state()
-        infos = tuple(describe(self._store, state, name, n) for name, n in known(self._store, state) if slot in (None, name))
-        return infos if slot is not None else (*infos, *describe_legacy(self._store))
+        infos = tuple(
+            catalogue.describe(self._store, state, name, n) for name, n in catalogue.known(self._store, state) if slot in (None, name)
+        )
+        return infos if slot is not None else (*infos, *catalogue.describe_legacy(self._store))
 
     def verify(self) -> tuple[Refusal, ...]:
-        """Checks `active.json` and every version; empty when all is well."""
-        results = (self._store.examine(name, n) for name, n in known(self._store, self.state()))
-        return (*self._pointer_refusal(), *(r for r in results if isinstance(r, Refusal)))
+        """Checks `active.json`, as it was before this registry mended it, and every version; empty when all is well."""
+        results = (self._store.examine(name, n) for name, n in catalogue.known(self._store, self.state()))
+        return (*_pointer_refusal(self._mended or self.problem), *(r for r in results if isinstance(r, Refusal)))
 
     def promotions(self, slot: str) -> tuple[Promotion, ...]:
         """Every change of a slot on record, oldest first, however long ago."""
@@ -137,11 +152,11 @@ class Registry:
 
     def outdated(self) -> tuple[Refusal, ...]:
         """Active versions that were made with other libraries than those installed: their slots need a retrain."""
-        return outdated(self._store, self.state())
+        return catalogue.outdated(self._store, self.state())
 
     def legacy(self) -> tuple[str, ...]:
         """Files of an older installation that `set_aside` would move."""
-        return legacy(self._store, self.state())
+        return catalogue.legacy(self._store, self.state())
 
     # Writing.
 
@@ -161,7 +176,8 @@ class Registry:
             check: loads what was read back and compares its golden rows; raises where they differ.
             activate: False leaves the slot as it is. Where it is pinned, on probation, in shadow or cooling
                 down, the candidate waits in any case.
-            unproven: it lacks rows to be compared on, and stays in shadow until there are some.
+            unproven: it lacks rows to be compared on, and stays in shadow until there are some. So does a candidate
+                whose parent no longer serves: somebody has changed the slot while it was trained.
 
         Returns:
             The manifest as it stands on disk.
@@ -181,7 +197,9 @@ class Registry:
         return manifest
 
     def promote(self, slot: str, version: int) -> ActiveState:
-        """Makes a version the active one, at once and for good: an order ends every trial. Nothing where it is and votes.
+        """Makes a version the active one, at once and for good: an order ends every trial.
+
+        Where the version is active and votes, it is settled; nothing changes where nothing was tried or waited.
 
         Raises:
             ArtifactError: the version does not verify, or the slot is pinned.
@@ -252,7 +270,9 @@ class Registry:
             Names of the files deleted, or that would be. One that another program holds open stays for the next time.
         """
         if dry_run:
-            return tuple(path.name for slot, n in surplus(self._store, self.state(), self._keep) for path in self._store.files_of(slot, n))
+            return tuple(
+                path.name for slot, n in catalogue.surplus(self._store, self.state(), self._keep) for path in self._store.files_of(slot, n)
+            )
         with self._writing() as state:
             return self._prune(state)
 
@@ -266,7 +286,7 @@ class Registry:
             FileUnavailable: a file could not be moved; those before it were.
         """
         with self._writing() as state:
-            return self._store.set_aside(legacy(self._store, state))
+            return self._store.set_aside(catalogue.legacy(self._store, state))
 
     # Steps of a write; the lock is held.
 
@@ -296,21 +316,15 @@ class Registry:
         reading = self._file.read()
         if reading.problem is not None:
             self._file.set_aside()
-            self._file.write(self._recovered(reading.state))
+            self._file.write(catalogue.recovered(self._store, reading.state, self._log.last_generation(), utc_text(self._clock.now())))
+            told = f"{reading.problem}; it was written anew"
+            self._mended = self._mended or told
+            logger.warning("models: {}; {}", told, _REMEDY)
         self._log.complete(self.state())
         return self.state()
 
-    def _recovered(self, state: ActiveState) -> ActiveState:
-        """The same versions under new generations; one number is skipped, for the last reservation may be lost."""
-        state = replace(state, generation=max(state.generation, self._log.last_generation()))  # no generation twice
-        for name, slot in state.slots.items():
-            number = max(slot.next_version, self._store.highest(name) + 1) + 1
-            after = replace(slot, next_version=number)
-            state = state.changed(name, "recovered", utc_text(self._clock.now()), after, slot.active)
-        return state
-
     def _rebuilt(self) -> ActiveState:
-        return replace(rebuilt(self._store), generation=self._log.last_generation())
+        return replace(catalogue.rebuilt(self._store, self._log.entries()), generation=self._log.last_generation())
 
     def _reserve(self, state: ActiveState, slot: str) -> tuple[ActiveState, int]:
         """Spends a number before anything bears it; generation and history stay, for nothing served has changed."""
@@ -335,11 +349,13 @@ class Registry:
         return found.manifest
 
     def _point(self, state: ActiveState, manifest: Manifest, activate: bool, unproven: bool) -> None:
-        held = state.slot(manifest.slot)
-        if activate:
-            self._make(state, manifest.slot, lifecycle.admitted(held, manifest.version, self.rules, self._clock.now(), unproven=unproven))
-        else:
-            self._save(state, manifest.slot, "published", held, manifest.version)
+        slot, held = manifest.slot, state.slot(manifest.slot)
+        if not activate:
+            self._save(state, slot, "published", held, manifest.version)
+            return
+        doubt = lifecycle.overtaken(held, manifest.parent, self.serving(slot))
+        move = lifecycle.admitted(held, manifest.version, self.rules, self._clock.now(), unproven=unproven or bool(doubt))
+        self._make(state, slot, replace(move, reason=move.reason or doubt))
 
     def _make(self, state: ActiveState, slot: str, move: Move) -> None:
         after = self._relieved(slot, move.after, move.version) if move.activates else move.after
@@ -352,7 +368,9 @@ class Registry:
             held = state.slot(slot)
             target = version if version is not None else lifecycle.rollback_target(slot, held)
             if target == held.active and (held.stopped is None or event == "rolled back"):
-                return state
+                if event == "rolled back" or lifecycle.ordered(held) == held:
+                    return state
+                event = "settled"  # another "promoted" would hide that the slot was rolled back
             if held.pinned:
                 raise ArtifactError(f"slot {slot} is pinned to version {held.active}; `models unpin {slot}` first")
             self.open(slot, target)
@@ -375,18 +393,8 @@ class Registry:
         self._log.complete(self.state())
 
     def _prune(self, state: ActiveState) -> tuple[str, ...]:
-        return tuple(name for slot, n in surplus(self._store, state, self._keep) for name in self._store.remove(slot, n))
+        return tuple(name for slot, n in catalogue.surplus(self._store, state, self._keep) for name in self._store.remove(slot, n))
 
-    def _open_all(self, state: ActiveState) -> tuple[dict[str, VerifiedArtifact], list[Refusal]]:
-        found: dict[str, VerifiedArtifact] = {}
-        refusals: list[Refusal] = []
-        for name, slot in state.slots.items():
-            artifact, refused = open_slot(self._store, name, slot)
-            refusals.extend(refused)
-            if artifact is not None:
-                found[name] = artifact
-        return found, refusals
 
-    def _pointer_refusal(self) -> tuple[Refusal, ...]:
-        problem = self.problem
-        return () if problem is None else (Refusal("", None, "active.json", problem),)
+def _pointer_refusal(problem: str | None) -> tuple[Refusal, ...]:
+    return () if problem is None else (Refusal("", None, "active.json", problem),)

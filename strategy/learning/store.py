@@ -24,7 +24,9 @@ LEGACY_FOLDER = "legacy"
 class Refusal:
     """Why a version, or the pointer to it, is not used; `version` is None where no version is meant.
 
-    `outdated`: nothing is wrong with its files, but it was made with other libraries than those installed.
+    Attributes:
+        outdated: nothing is wrong with its files, but it was made with other libraries than those installed.
+        unreadable: nobody knows whether anything is wrong: the file is there and another program keeps it.
     """
 
     slot: str
@@ -32,6 +34,7 @@ class Refusal:
     file: str
     reason: str
     outdated: bool = False
+    unreadable: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
@@ -63,13 +66,20 @@ class ArtifactStore:
         except FileNotFoundError:
             return Refusal(slot, version, name, "missing")
         except OSError as error:
-            return Refusal(slot, version, name, f"cannot be read ({error})")
+            return _unreadable(slot, version, name, error)
         except ArtifactError as error:
             return Refusal(slot, version, name, str(error))
         foreign = mismatch(manifest.libraries)
         if foreign is not None:
             return Refusal(slot, version, name, foreign, outdated=True)
         return self._examine_files(manifest, folder)
+
+    def still_has(self, manifest: Manifest) -> bool:
+        """Whether a version that was opened before is still this one; nothing that is open to another program is waited for."""
+        try:
+            return (self.root / f"{manifest.stem}.json").read_bytes() == manifest.to_json()
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError)
 
     def numbers(self) -> dict[str, tuple[int, ...]]:
         """Versions that have a manifest, by slot, oldest first."""
@@ -201,21 +211,22 @@ class ArtifactStore:
         contents: dict[str, bytes] = {}
         for suffix, entry in manifest.files.items():
             name = f"{manifest.stem}{suffix}"
-            data = self._content(folder / name, entry)
+            try:
+                data = self._content(folder / name, entry)
+            except OSError as error:
+                return _unreadable(manifest.slot, manifest.version, name, error)
             if isinstance(data, str):
                 return Refusal(manifest.slot, manifest.version, name, data)
             contents[suffix] = data
         return VerifiedArtifact(manifest, MappingProxyType(contents))
 
     def _content(self, path: Path, entry: FileEntry) -> bytes | str:
-        """A file's bytes, or what is wrong with it."""
+        """A file's bytes, or what is wrong with it; raises OSError where it cannot be told."""
         try:
             size = path.stat().st_size  # before reading: what replaced a model may be any size
             data = read_file(path, wait=self._wait) if size == entry.size else b""
         except FileNotFoundError:
             return "missing"
-        except OSError as error:
-            return f"cannot be read ({error})"
         if size != entry.size:
             return f"{size} bytes instead of {entry.size}"
         return data if FileEntry.of(data) == entry else "altered: its SHA-256 is not the manifest's"
@@ -239,6 +250,10 @@ class ArtifactStore:
 
     def _parsed(self) -> Iterator[tuple[str, int, str]]:
         return (parsed for path in _children(self.root) if (parsed := parse_name(path.name)) is not None)
+
+
+def _unreadable(slot: str, version: int, name: str, error: OSError) -> Refusal:
+    return Refusal(slot, version, name, f"cannot be read ({error})", unreadable=True)
 
 
 def _children(folder: Path) -> tuple[Path, ...]:

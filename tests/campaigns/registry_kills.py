@@ -21,7 +21,7 @@ from config.errors import ArtifactError, FileUnavailable
 from strategy.learning.active import ActiveState
 from strategy.learning.promotions import told_by
 from strategy.learning.registry import Registry
-from tests.fakes_registry import FILES, NEW, OLD, accept, draft, make_registry, no_fault
+from tests.fakes_registry import FILES, NEW, OLD, accept, make_registry, no_fault, successor
 
 REPOSITORY = Path(__file__).parents[2]
 KEEP = 2
@@ -37,8 +37,8 @@ def keeping(versions: int, registry: Registry) -> Registry:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "publish": lambda registry: keeping(KEEP, registry).publish(draft(SLOT), NEW, accept),
-    "publish a shadow": lambda registry: registry.publish(draft(SLOT), NEW, accept, activate=False),
+    "publish": lambda registry: keeping(KEEP, registry).publish(successor(registry, SLOT), NEW, accept),
+    "publish a shadow": lambda registry: registry.publish(successor(registry, SLOT), NEW, accept, activate=False),
     "promote": lambda registry: registry.promote(SLOT, 1),
     "rollback": lambda registry: registry.rollback(SLOT, to=3),
     "pin": lambda registry: registry.pin(SLOT),
@@ -65,8 +65,8 @@ def prepare(root: Path) -> None:
     """Four versions of one slot, of which the newest serves, one of another, and files of an older installation."""
     registry = make_registry(root, keep=9)
     for _ in range(4):
-        registry.publish(draft(SLOT), OLD, accept)
-    registry.publish(draft(OTHER), FILES, accept)
+        registry.publish(successor(registry, SLOT), OLD, accept)
+    registry.publish(successor(registry, OTHER), FILES, accept)
     for name in LEGACY:
         (root / name).write_bytes(b"old")
 
@@ -205,7 +205,7 @@ def write_as_daemon(root: Path, rng: np.random.Generator) -> None:
     registry = make_registry(root, keep=KEEP)
     while True:
         slot = SLOT if rng.random() < 0.7 else OTHER
-        registry.publish(draft(slot), {**FILES, ".pkl": rng.bytes(5_000)}, accept, activate=bool(rng.random() < 0.8))
+        registry.publish(successor(registry, slot), {**FILES, ".pkl": rng.bytes(5_000)}, accept, activate=bool(rng.random() < 0.8))
 
 
 def write_as_command(root: Path, rng: np.random.Generator) -> None:

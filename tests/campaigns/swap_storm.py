@@ -35,7 +35,7 @@ from strategy.scalping_strategy import ScalpingStrategy, Scope, forecasts_of
 from strategy.tree_predictor import tree_files
 from tests.fakes_learning import ALL, POLICY, market
 from tests.fakes_models import LSTM_INFERENCE, SEQUENCE, TREE_INFERENCE, expected_of
-from tests.fakes_registry import accept, draft, make_registry
+from tests.fakes_registry import accept, make_registry, successor
 
 SLOTS: Mapping[str, str] = {"scalper": "random_forest", "xgboost": "xgboost", "lstm_EURUSD": "lstm"}
 QUICK: Mapping[str, str] = {**SLOTS, "scalper": "xgboost"}
@@ -114,7 +114,7 @@ def publish(registry: Registry, slot: str, kind: str, seed: int, *, compiled: bo
         "inference": inference_json(inference, train_end=0, recipe="r"),
     }
     files = lstm(schema, rng) if kind == "lstm" else tree_files(tree(kind, rng), schema)
-    drafted = draft(slot, **said)
+    drafted = successor(registry, slot, **said)
     registry.publish(drafted, with_onnx(drafted, files, rng) if compiled else files, accept)
 
 

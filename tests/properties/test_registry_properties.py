@@ -21,7 +21,7 @@ from strategy.learning import lifecycle
 from strategy.learning.active import ActiveState
 from strategy.learning.lifecycle import Failure
 from strategy.learning.promotions import reign_at, reigns
-from tests.fakes_registry import FILES, NOW, accept, draft, make_registry
+from tests.fakes_registry import FILES, NOW, accept, make_registry, successor
 
 SLOTS = ("scalper", "lstm_EURUSD")
 KEEP = 2
@@ -76,7 +76,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def publish_now(self, slot: str, activate: bool) -> int:
         """Every content is another, so that a version's bytes tell whose they are."""
         body = f"{slot} {len(self.bodies)} {self.numbers[slot]}".encode()
-        version = self.registry.publish(draft(slot), {**FILES, ".pkl": body}, accept, activate).version
+        version = self.registry.publish(successor(self.registry, slot), {**FILES, ".pkl": body}, accept, activate).version
         self.took(slot, version)
         self.bodies[slot, version] = body
         return version
@@ -109,7 +109,7 @@ class RegistryMachine(RuleBasedStateMachine):
             raise ArtifactError("golden rows differ")
 
         with contextlib.suppress(ArtifactError):
-            self.registry.publish(draft(slot), FILES, refuse)
+            self.registry.publish(successor(self.registry, slot), FILES, refuse)
         assert self.served(slot) == before
 
     @rule(slot=st.sampled_from(SLOTS), steps=st.integers(0, 24), activate=st.booleans())
@@ -119,7 +119,9 @@ class RegistryMachine(RuleBasedStateMachine):
         seen: list[int] = []
         body = f"{slot} {len(self.bodies)} dying {self.numbers[slot]}".encode()
         with contextlib.suppress(Killed):
-            self.registry.publish(draft(slot), {**FILES, ".pkl": body}, lambda artifact: seen.append(artifact.manifest.version), activate)
+            self.registry.publish(
+                successor(self.registry, slot), {**FILES, ".pkl": body}, lambda artifact: seen.append(artifact.manifest.version), activate
+            )
         self.start()
         for version in seen:
             self.took(slot, version)
@@ -240,6 +242,24 @@ class RegistryMachine(RuleBasedStateMachine):
         assert {s: (v.active, v.previous, v.pinned, v.stopped, v.learn_from) for s, v in after.slots.items()} == {
             s: (v.active, v.previous, v.pinned, v.stopped, v.learn_from) for s, v in before.slots.items()
         }
+
+    @precondition(lambda self: (self.root / "active.json").exists())
+    @rule(content=st.sampled_from([b"{", None]))
+    def damage_pointer_and_mirror(self, content: bytes | None) -> None:
+        """The record of changes still tells what serves; a number that was spent on nothing may be given again."""
+        if any(self.numbers[slot] and not self.registry.promotions(slot) for slot in SLOTS):
+            return  # killed before its first version was on record: then the versions themselves decide
+        before = self.registry.state()
+        for name in ("active.json", "active.json.bak"):
+            (self.root / name).unlink() if content is None else (self.root / name).write_bytes(content)
+        self.start()
+        self.reader = make_registry(self.root, keep=KEEP)
+        after = self.registry.state()
+        for slot in SLOTS:
+            was, held = before.slot(slot), after.slot(slot)
+            assert (held.active, held.pinned, held.voting, held.rolled_back) == (was.active, was.pinned, was.voting, was.rolled_back)
+            self.numbers[slot] = [n for n in self.numbers[slot] if n < held.next_version]
+            self.shadows = {(name, n) for name, n in self.shadows if name != slot or n < held.next_version}
 
     @rule(slot=st.sampled_from(SLOTS), steps=st.none() | st.integers(0, 4))
     def stop(self, slot: str, steps: int | None) -> None:

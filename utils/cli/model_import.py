@@ -12,12 +12,12 @@ import typer
 from utils.cli.options import HomeOption, JsonOption, existing_home, settings_with
 from utils.cli.output import cell, say, say_json
 from utils.cli.registry import registry_of
+from utils.cli.retraining import queue
 
 if TYPE_CHECKING:
     from config.home import Home
     from config.settings import ModelSettings
 
-REQUEST = "control.retrain"
 _ASIDE = "legacy, never loaded"
 
 
@@ -37,7 +37,7 @@ def import_models(
     files = registry.legacy()
     slots = slots_of(files, settings_with({}).models)
     if files and not dry_run:
-        queue(found, slots)  # first: a command that dies between the two is repeated
+        _queue(found, slots)  # first: a command that dies between the two is repeated
         files = registry.set_aside()
     if as_json:
         say_json({"dry_run": dry_run, "files": files, "retrain": slots})
@@ -57,16 +57,12 @@ def slots_of(names: Iterable[str], chosen: ModelSettings) -> list[str]:
     return sorted({match[1] for match in map(name.fullmatch, names) if match})
 
 
-def queue(home: Home, slots: Sequence[str]) -> None:
-    """Adds slots to those that the daemon is asked to train."""
+def _queue(home: Home, slots: Sequence[str]) -> None:
     from market_data.clock import SystemClock
     from utils.shared_state import SharedState
 
     with closing(SharedState(home.shared_state, SystemClock())) as state:
-        stored = False
-        while slots and not stored:
-            version, pending = state.version(REQUEST), state.get(REQUEST)
-            stored = state.compare_and_set(REQUEST, version, sorted({*(pending if isinstance(pending, list) else []), *slots}))
+        queue(state, slots)
 
 
 def _say(files: Sequence[str], slots: Sequence[str], dry_run: bool) -> None:

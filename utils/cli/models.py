@@ -14,9 +14,10 @@ from utils.cli.output import cell, fixed, minute, say, say_json, say_pairs, say_
 from utils.cli.registry import SlotArgument, check_known, opened, verified
 
 if TYPE_CHECKING:
-    from strategy.learning.active import ActiveState
+    from strategy.learning.active import ActiveState, SlotState
     from strategy.learning.artifact import Manifest
     from strategy.learning.catalogue import VersionInfo
+    from strategy.learning.registry import Registry
 
 app = typer.Typer(rich_markup_mode=None, help="Versions: which serve, why, and back again.")
 app.command("diff")(model_diff.diff)
@@ -73,7 +74,7 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def promote(
     slot: SlotArgument, version: Annotated[int, typer.Argument(metavar="VERSION")], home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """Makes a version the active one."""
+    """Makes a version the active one; where it is, ends its probation and whatever else is tried or waits."""
     with opened(home) as (registry, held):
         check_known(registry, slot, version)
         before = registry.state()
@@ -89,11 +90,13 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Puts the previous version back."""
+    from strategy.learning.lifecycle import rollback_target
+
     with opened(home) as (registry, held):
         check_known(registry, slot, to)
         before = registry.state()
-        target = to if to is not None else before.slot(slot).previous
-        if target is not None:
+        target = to if to is not None else rollback_target(slot, before.slot(slot))
+        if target != before.slot(slot).active:
             verified(registry, slot, target)
         _switched(slot, before, registry.rollback(slot, to), held, as_json)
 
@@ -117,9 +120,7 @@ def pin(slot: SlotArgument, home: HomeOption = None, as_json: JsonOption = False
     with opened(home) as (registry, _):
         check_known(registry, slot, None)
         before = registry.state()
-        active = before.slot(slot).active
-        if active is not None:
-            verified(registry, slot, active)  # or the slot would stay empty whatever is trained
+        _check_votes(registry, slot, before.slot(slot))
         after = registry.pin(slot)
         _answer(slot, before, after, f"version {after.slot(slot).active} stays active whatever is trained", as_json)
 
@@ -152,9 +153,12 @@ def prune(
 
 
 def _switched(slot: str, before: ActiveState, after: ActiveState, running: bool, as_json: bool) -> None:
-    old, new = before.slot(slot).active, after.slot(slot).active
+    old, new = before.slot(slot), after.slot(slot)
     when = "the running daemon adopts it before its next decision" if running else "it serves when the daemon starts"
-    _answer(slot, before, after, f"version {new} is active, before: {old or 'none'}; {when}", as_json)
+    text = f"version {new.active} is active, before: {old.active or 'none'}; {when}"
+    if old.voting == new.active:
+        text = f"version {new.active} is active and settled: what was tried beside it or waited is not pursued any more"
+    _answer(slot, before, after, text, as_json)
 
 
 def _answer(slot: str, before: ActiveState, after: ActiveState, text: str, as_json: bool) -> None:
@@ -163,11 +167,24 @@ def _answer(slot: str, before: ActiveState, after: ActiveState, text: str, as_js
         told = {"slot": slot, "active": held.active, "stopped": held.stopped is not None, "previous": held.previous, "pinned": held.pinned}
         say_json({**told, "generation": after.generation, "changed": changed})
     else:
-        say(
-            f"{slot}: {text}"
-            if changed
-            else f"{slot}: nothing to change; version {held.active} is active{', pinned' if held.pinned else ''}"
-        )
+        say(f"{slot}: {text if changed else f'nothing to change; {_stands(slot, held)}'}")
+
+
+def _stands(slot: str, held: SlotState) -> str:
+    """What a slot serves, in words."""
+    if held.stopped is not None:
+        return f"version {held.active} is active but stopped since {minute(held.stopped.at)} UTC; `models resume {slot}` lets it vote again"
+    return f"version {held.active} is active{', pinned' if held.pinned else ''}"
+
+
+def _check_votes(registry: Registry, slot: str, held: SlotState) -> None:
+    """Raises CheckFailed where a pin would keep the slot silent whatever is trained."""
+    from config.errors import CheckFailed
+
+    if held.stopped is not None:
+        raise CheckFailed(f"refused: {_stands(slot, held)}, and can then be pinned")
+    if held.active is not None:
+        verified(registry, slot, held.active)
 
 
 def _listed(info: VersionInfo) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from utils.cli.options import (
     settings_with,
 )
 from utils.cli.output import say, say_json, tell
+from utils.cli.retraining import queue, withdraw
 from utils.cli.status import last_status
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from utils.journal_queries import JournalReader
     from utils.shared_state import SharedState
 
-REQUEST = "control.retrain"
 DONE = ("promoted", "published", "waiting", "shadow", "rejected")
 _PREFIX = "train:"
 _LOOK_BACK = 200
@@ -109,8 +109,7 @@ def _ask_daemon(home: Home, wanted: _Wanted, newest: int, wait: float | None) ->
     due = last_status(home)[0].get("due", {})
     slots = wanted.slots([job.removeprefix(_PREFIX) for job in due if job.startswith(_PREFIX)])
     with closing(SharedState(home.shared_state, SystemClock())) as state:
-        pending = state.get(REQUEST)
-        state.set(REQUEST, sorted({*(pending if isinstance(pending, list) else []), *slots}))
+        queue(state, slots)
         if wait is not None:
             tell(f"a daemon runs: it trains {', '.join(slots)} as soon as it is free; waiting up to {wait:g} s")
             _wait_for_daemon(home, slots, newest, wait, state)
@@ -125,7 +124,7 @@ def _wait_for_daemon(home: Home, slots: Sequence[str], newest: int, wait: float,
 
     if wait_until(done, wait):
         return
-    withdrawn = state.take(REQUEST) is not None
+    withdrawn = withdraw(state, slots)
     tell(f"no verdict in {wait:g} s; " + ("the daemon never took the request, so it was withdrawn" if withdrawn else "the daemon goes on"))
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from config.errors import ArtifactError, FileUnavailable
-from market_data.clock import ManualClock
+from market_data.clock import ManualClock, utc_text
 from strategy.learning import lifecycle
 from strategy.learning.artifact import FileEntry, Manifest
-from strategy.learning.lifecycle import Failure
+from strategy.learning.lifecycle import Failure, LifeRules
 from strategy.learning.registry import Registry
-from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, KEY, NOW, accept, draft, make_registry, publish, successor
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -108,6 +108,63 @@ def test_slots_that_differ_in_case_alone_are_refused(tmp_path):
         publish(registry, "lstm_EURUSDM")
 
 
+@pytest.mark.parametrize("order", ["rollback", "promote", "resume"])
+def test_an_order_given_while_a_job_trained_is_not_overridden(tmp_path, order):
+    """The candidate was compared with another version than the one that serves by then: it has to show itself first."""
+    registry = make_registry(tmp_path)
+    for _ in range(3):
+        publish(registry)
+    if order == "resume":
+        stop(registry)
+    candidate = successor(registry)
+    {"rollback": registry.rollback, "promote": lambda slot: registry.promote(slot, 1), "resume": lambda slot: registry.promote(slot, 3)}[
+        order
+    ]("scalper")
+    chosen = registry.state().slot("scalper").active
+    version = registry.publish(candidate, FILES, accept).version
+    slot = registry.state().slot("scalper")
+    assert (slot.active, slot.shadow.version, slot.history[-1].event) == (chosen, version, "shadow")
+    was = "none" if order == "resume" else "version 3"
+    assert slot.history[-1].reason == f"it was compared with {was}, and version {chosen} serves by now"
+
+
+def test_a_candidate_that_was_compared_with_a_version_that_was_stopped_since_does_not_serve_at_once(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    stop(registry)
+    registry.publish(candidate, FILES, accept)
+    slot = registry.state().slot("scalper")
+    assert (slot.voting, slot.shadow.version, slot.history[-1].reason) == (
+        None,
+        3,
+        "it was compared with version 2, and none serves by now",
+    )
+
+
+@pytest.mark.parametrize("damaged", [(2,), (1, 2)])
+def test_a_version_that_was_damaged_meanwhile_keeps_no_candidate_back(tmp_path, damaged):
+    """It was compared with the active version, or with what stood in for it."""
+    for before in (True, False):
+        registry = make_registry(tmp_path / str(before))
+        publish(registry), publish(registry)
+        candidate = successor(registry)
+        for version in damaged:
+            damage_flip(registry.root / f"scalper_v{version}.pkl")
+        registry.publish(successor(registry) if before else candidate, FILES, accept)
+        assert registry.state().slot("scalper").active == 3
+
+
+def test_a_pinned_slot_keeps_a_candidate_waiting_whoever_it_was_compared_with(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    registry.rollback("scalper")
+    registry.pin("scalper")
+    registry.publish(candidate, FILES, accept)
+    assert (registry.state().slot("scalper").active, registry.state().slot("scalper").waiting) == (1, 3)
+
+
 def test_every_change_is_in_the_history(tmp_path):
     registry = make_registry(tmp_path)
     publish(registry)
@@ -134,6 +191,22 @@ def test_the_history_is_bounded(tmp_path):
     history = registry.state().slots["scalper"].history
     assert len(history) == 100
     assert history[-1].generation == registry.state().generation == 121
+
+
+def test_a_slot_does_not_forget_its_last_rollback(tmp_path):
+    """However many candidates pass in the meantime and do not serve."""
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    registry.rollback("scalper")
+    since = registry.state().slot("scalper").voting_since
+    registry.pin("scalper")
+    for _ in range(110):
+        publish(registry)
+    registry.pin("scalper", False)
+    slot = registry.state().slot("scalper")
+    assert (slot.rolled_back, slot.voting_since, len(slot.history)) == (True, since, 100)
+    assert slot.served == {1, 2}
+    assert registry.rollback("scalper").slot("scalper").active == 1
 
 
 # What is damaged is refused by name, and the previous version serves.
@@ -346,6 +419,28 @@ def test_promoting_the_active_version_changes_nothing(tmp_path):
     publish(registry)
     before = registry.state()
     assert registry.promote("scalper", 1) == before
+
+
+def test_an_order_for_the_active_version_ends_its_probation(tmp_path):
+    registry = make_registry(tmp_path)
+    registry.rules = LifeRules(probation=True)
+    publish(registry), publish(registry), publish(registry)
+    slot = registry.state().slot("scalper")
+    assert (slot.active, slot.probation.version, slot.waiting) == (2, 1, 3)
+    after = registry.promote("scalper", 2)
+    slot = after.slot("scalper")
+    assert (slot.active, slot.previous, slot.probation, slot.waiting, slot.history[-1].event) == (2, 1, None, None, "settled")
+    assert registry.promote("scalper", 2) == after
+
+
+def test_an_order_for_the_version_that_was_put_back_does_not_hide_the_rollback(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    candidate = successor(registry)
+    registry.rollback("scalper")
+    registry.publish(candidate, FILES, accept)  # into shadow
+    assert registry.promote("scalper", 1).slot("scalper").shadow is None
+    assert registry.rollback("scalper").slot("scalper").active == 1
 
 
 def test_a_pinned_slot_keeps_its_version(tmp_path):
@@ -604,19 +699,90 @@ def test_a_number_that_only_the_lost_pointer_knew_is_skipped(tmp_path):
     assert publish(make_registry(tmp_path)) == 3
 
 
-def test_with_the_mirror_gone_too_the_versions_on_disk_decide(tmp_path):
+def lose_the_pointer(root: Path, *, damage: bytes | None = None, record: bool = True) -> None:
+    """`active.json` and its mirror, and where asked the record of changes too."""
+    for name in ("active.json", "active.json.bak"):
+        (root / name).unlink() if damage is None else (root / name).write_bytes(damage)
+    if not record:
+        (root / "promotions.jsonl").unlink()
+
+
+def test_with_mirror_and_record_gone_too_the_versions_on_disk_decide(tmp_path):
     registry = make_registry(tmp_path)
     publish(registry)
     publish(registry)
     registry.publish(draft(gate_report={"passed": False}), FILES, accept, activate=False)
     publish(registry)
     damage_flip(tmp_path / "scalper_v4.pkl")
-    (tmp_path / "active.json").write_bytes(b"{")
-    (tmp_path / "active.json.bak").write_bytes(b"{")
+    lose_the_pointer(tmp_path, damage=b"{", record=False)
     again = make_registry(tmp_path)
     slot = again.state().slots["scalper"]
     assert (slot.active, slot.previous) == (2, 1)
     assert slot.next_version > 4
+
+
+@pytest.mark.parametrize("damage", [None, b"{"])
+def test_with_the_mirror_gone_too_the_record_brings_back_no_version_that_was_rolled_back(tmp_path, damage):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry), publish(registry, "xgboost")
+    registry.rollback("scalper")
+    registry.pin("scalper")
+    publish(registry)  # it waits
+    lose_the_pointer(tmp_path, damage=damage)
+    again = make_registry(tmp_path)
+    slot = again.state().slot("scalper")
+    assert (slot.active, slot.previous, slot.pinned, slot.rolled_back, slot.served) == (1, 2, True, True, {1, 2})
+    assert (slot.voting_since, again.state().slot("xgboost").active) == ("2026-01-05T12:00:00.000Z", 1)
+    assert again.state().generation == 8
+    again.pin("scalper", False)
+    assert again.rollback("scalper").slot("scalper").active == 1
+    assert publish(again) == 5  # 4 may have been spent
+
+
+def test_a_mirror_that_was_left_behind_brings_back_no_version_that_was_rolled_back(tmp_path):
+    """Another program held it when the rollback was written."""
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    mirror = (tmp_path / "active.json.bak").read_bytes()
+    registry.rollback("scalper")
+    (tmp_path / "active.json.bak").write_bytes(mirror)
+    (tmp_path / "active.json").write_bytes(b"{")
+    slot = make_registry(tmp_path).state().slot("scalper")
+    assert (slot.active, slot.previous, slot.rolled_back) == (1, 2, True)
+
+
+def test_the_record_knows_that_a_version_was_stopped(tmp_path):
+    registry = make_registry(tmp_path)
+    publish(registry), publish(registry)
+    stop(registry)
+    lose_the_pointer(tmp_path)
+    slot = make_registry(tmp_path).state().slot("scalper")
+    assert (slot.active, slot.voting, slot.learn_from) == (2, None, utc_text(NOW))
+    make_registry(tmp_path).promote("scalper", 2)
+    lose_the_pointer(tmp_path)
+    assert make_registry(tmp_path).state().slot("scalper").voting == 2
+
+
+def test_a_number_that_only_the_record_knows_is_not_given_again(tmp_path):
+    registry = make_registry(tmp_path)
+    for _ in range(3):
+        publish(registry)
+    registry.rollback("scalper")
+    for path in tmp_path.glob("scalper_v3*"):
+        path.unlink()
+    lose_the_pointer(tmp_path)
+    assert publish(make_registry(tmp_path)) > 3
+
+
+def test_what_was_lost_is_warned_of_and_verify_tells_it_once(tmp_path, said):
+    publish(make_registry(tmp_path))
+    (tmp_path / "active.json").write_bytes(b'{"generation"')
+    registry = make_registry(tmp_path)
+    assert [str(refusal)[:35] for refusal in registry.verify()] == ["active.json: active.json is damaged"]
+    assert (registry.problem, registry.open_active()[1], make_registry(tmp_path).verify()) == (None, (), ())
+    assert len(said) == 1
+    for words in ("active.json is damaged", "going by active.json.bak", "`models list`"):
+        assert words in said[0]
 
 
 def test_a_mirror_left_behind_is_mended_at_start(tmp_path):
@@ -631,6 +797,7 @@ def test_an_empty_folder_is_no_problem(tmp_path):
     registry = make_registry(tmp_path / "new")
     assert (registry.state().generation, registry.problem, registry.verify(), registry.open_active()) == (0, None, (), ({}, ()))
     assert registry.versions() == ()
+    assert (make_registry(tmp_path / "new").verify(), list((tmp_path / "new").glob("active*"))) == ((), [])
 
 
 # Several writers at once; what kills do to them is in tests/campaigns/test_registry.py.
@@ -645,7 +812,10 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     assert [v.version for v in registry.versions()] == list(range(1, 9))
     assert registry.verify() == ()
     slot = registry.state().slots["scalper"]
-    assert (slot.active, slot.previous, slot.next_version, registry.state().generation) == (8, 7, 9, 8)
+    assert (slot.next_version, registry.state().generation) == (9, 8)
+    # One that was overtaken by the other writer's goes into shadow, and those behind it wait.
+    assert sorted(change.after for change in slot.history) == list(range(1, 9))
+    assert slot.active == 8 or slot.shadow is not None
 
 
 def test_a_start_beside_a_writer_at_work_leaves_its_staging_alone(tmp_path):

@@ -72,7 +72,7 @@ class Workshop:
             answer = 1
         report = SimpleNamespace(summary="accuracy 0.48, floor 0.50" if not answer else "passed", as_json=lambda: {"passed": bool(answer)})
         manifest = SimpleNamespace(version=answer) if answer else None
-        place = (500, 10, 1_000 * len(self.runs), self.event)
+        place = (500, 10, 1_000 * len(self.runs), self.event, "something is in its way" if self.pinned else "")
         return JobResult(spec, report, manifest, bool(answer) and not self.pinned, *place)
 
 
@@ -260,6 +260,7 @@ class TestOutcomes:
         bench.workshop.answers, bench.workshop.pinned, bench.workshop.event = {"scalper": 4}, True, event
         bench.trainer.run_now(FOREST.name)
         assert [(run.outcome, run.version) for run in bench.chronicle.runs] == [(event, 4)]
+        assert bench.chronicle.runs[0].reason.endswith("; something is in its way")
         assert [told.event for told in bench.chronicle.events] == [event]
         assert bench.server.refreshed == 0
 

@@ -10,6 +10,7 @@ from market_data.clock import ManualClock
 from strategy.decision import JobRun, ModelEvent
 from tests.contracts.recorder_contract import START
 from tests.fakes_commands import answer, commands, state_of
+from utils.cli.retraining import queue
 from utils.trade_journal import TradeJournal
 
 DUE = {"performance": "x", "train:scalper": "x", "train:xgboost": "x", "train:lstm_EURUSD": "x", "train:lstm_GBPUSD": "x"}
@@ -171,6 +172,20 @@ def test_a_request_that_nobody_takes_is_withdrawn(home, command):
     assert "withdrawn" in result.stderr
     with closing(state_of(home)) as state:
         assert state.get("control.retrain") is None
+
+
+def test_what_another_command_asked_for_is_not_withdrawn(home, command):
+    """The other one asks while this one waits."""
+    with closing(state_of(home)) as state:
+
+        def act(_):
+            if state.get("control.retrain") == ["scalper"]:
+                queue(state, ["xgboost"])
+            return False
+
+        with daemon(home, act):
+            assert "withdrawn" in command("train", "--model", "scalper", "--wait", "1").stderr
+        assert state.get("control.retrain") == ["xgboost"]
 
 
 def test_a_home_of_files_wants_to_know_which(monkeypatch, tmp_path):

@@ -13,10 +13,10 @@ from strategy.decision import ModelEvent
 from strategy.learning import lifecycle
 from strategy.learning.active import Trial
 from strategy.learning.catalogue import marks_of
-from strategy.learning.lifecycle import Failure
+from strategy.learning.lifecycle import Failure, LifeRules
 from tests.contracts.recorder_contract import START, an_outcome
 from tests.fakes_commands import answer, commands, home_with_journal, registry_in, state_of
-from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish
+from tests.fakes_registry import FILES, NOW, accept, draft, make_registry, publish, successor
 from utils.journal_queries import JournalReader
 from utils.trade_journal import TradeJournal
 
@@ -134,6 +134,17 @@ def test_verify_as_json_still_fails(models, registry, home):
     assert [refusal["file"] for refusal in json.loads(result.stdout)["refused"]] == ["scalper_v1.json"]
 
 
+@pytest.mark.parametrize("content", [b'{"generation"', None])
+def test_verify_tells_of_a_pointer_that_was_damaged_or_lost(models, registry, home, content):
+    """Though opening the registry has mended it already."""
+    path = home.models / "active.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    result = models("verify")
+    assert result.exit_code == 5
+    assert "refused: active.json: active.json is " in result.stderr
+    assert models("verify").stdout == "ok: 3 versions\n"
+
+
 def test_a_key_from_the_settings_is_the_one_that_counts(models, registry, monkeypatch):
     monkeypatch.setenv("MODEL_SIGNING_KEY", "another key " * 3)
     assert models("verify").exit_code == 5
@@ -163,7 +174,7 @@ def two(home):
         "metrics": {"accuracy": 0.55, "folds": {"1": {"rows": 70}}},
         "rows": 12_000,
     }
-    registry.publish(draft(**changes), FILES, accept)
+    registry.publish(successor(registry, **changes), FILES, accept)
     return registry
 
 
@@ -338,14 +349,54 @@ def test_the_log_says_why(models, lived):
     assert "it has waited" in models("log", "--at", "2030-01-01").stdout
 
 
-def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):
+def stop(registry):
     look = registry.state().slot("scalper")
     registry.move("scalper", lambda held: lifecycle.stopped(held, look, Failure("2026-01-05T10:00:00.000Z", "it loses"), NOW))
+
+
+def test_a_stopped_version_is_marked_and_can_be_resumed(models, registry):
+    stop(registry)
     assert "active stopped" in models("list").stdout
     assert [row["marks"] for row in answer(models("list", "--json"))] == [["previous"], ["active", "stopped"], ["active"]]
     assert "version 2 is active, before: 2" in models("resume", "scalper").stdout
     assert registry.state().slot("scalper").voting == 2
     assert "nothing to change" in models("resume", "scalper").stdout
+
+
+def test_a_stopped_version_is_not_told_as_if_it_voted(models, registry):
+    models("rollback", "scalper")
+    stop(registry)
+    answered = models("rollback", "scalper")
+    assert answered.exit_code == 0
+    for words in ("nothing to change", "version 1 is active but stopped since 2026-01-05 12:00", "`models resume scalper`"):
+        assert words in answered.stdout
+
+
+def test_a_stopped_version_is_not_pinned(models, registry):
+    stop(registry)
+    refused = models("pin", "scalper")
+    assert refused.exit_code == 5
+    assert "version 2 is active but stopped" in refused.stderr
+    assert "`models resume scalper`" in refused.stderr
+    assert not registry.state().slot("scalper").pinned
+    models("resume", "scalper")
+    assert "stays active" in models("pin", "scalper").stdout
+
+
+def test_a_second_rollback_does_not_ask_for_the_version_that_was_left(models, registry, home):
+    assert models("rollback", "scalper").exit_code == 0
+    (home.models / "scalper_v2.pkl").write_bytes(b"MODEL bytes")
+    again = models("rollback", "scalper")
+    assert (again.exit_code, again.stdout) == (0, "scalper: nothing to change; version 1 is active\n")
+
+
+def test_an_order_for_the_version_on_probation_settles_it(models, registry):
+    registry.rules = LifeRules(probation=True)
+    publish(registry)
+    assert answer(models("list", "--json"))[2]["marks"] == ["active", "probation"]
+    assert "version 3 is active and settled" in models("promote", "scalper", "3").stdout
+    assert registry.state().slot("scalper").probation is None
+    assert "nothing to change" in models("promote", "scalper", "3").stdout
 
 
 def test_versions_that_have_still_to_show_themselves_are_marked(models, registry):

@@ -418,6 +418,16 @@ def test_a_version_that_does_not_vote_is_no_champion(tmp_path, bars, published, 
     assert [case.champion is None for case in cases] == [False, True]
 
 
+def test_a_rollback_while_a_job_trains_is_not_overridden_and_the_job_says_so(tmp_path, bars, quick, monkeypatch):
+    shop = workshop(tmp_path, small_settings(**LOOSE), bars)
+    publish_model(shop.registry), publish_model(shop.registry)
+    judge = jobs.judge
+    monkeypatch.setattr(jobs, "judge", lambda case: shop.registry.rollback("scalper") and judge(case))
+    result = shop.run(FOREST, fresh_purse(), NEVER)
+    assert (result.active, result.event, result.why) == (False, "shadow", "it was compared with version 2, and version 1 serves by now")
+    assert shop.registry.state().slot("scalper").active == 1
+
+
 def test_too_few_rows_since_then_are_said_with_both_figures(tmp_path, bars, quick):
     shop = workshop(tmp_path, small_settings(gate={"min_directional_rows": 100}), bars)
     publish_model(shop.registry)

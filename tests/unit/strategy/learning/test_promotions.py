@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy.learning.active import EMPTY_STATE, ActiveState, SlotState
-from strategy.learning.promotions import Promotion, PromotionLog, Reign, reign_at, reigns, told_by
+from strategy.learning.promotions import Promotion, PromotionLog, Reign, reign_at, reigns, remembered, told_by
 from tests.fakes_registry import no_fault, no_wait
 
 
@@ -132,6 +132,32 @@ def test_a_clock_that_was_ahead_does_not_turn_the_order_round():
 def test_without_a_line_nothing_is_known():
     assert reigns([], 3) == ()
     assert reign_at((), "01") is None
+
+
+@pytest.mark.parametrize(
+    ("last", "active", "previous", "pinned"),
+    [
+        (("05", "published", 1, 4), 1, 3, False),
+        (("05", "promoted", 1, 1), 1, 3, False),
+        (("05", "pinned", 1, 1), 1, 3, True),
+        (("05", "recovered", 1, 1), 1, 3, False),
+        (("05", "an event to come", 1, 9), 1, 3, False),
+    ],
+)
+def test_a_slot_can_be_told_from_its_lines(last, active, previous, pinned):
+    lines = history(("01", "promoted", None, 1), ("02", "promoted", 1, 3), ("03", "rolled back", 3, 1), ("04", "pinned", 1, 1), last)
+    lines = lines if pinned else [entry for entry in lines if entry.event != "pinned"]
+    slot = remembered(lines)
+    assert (slot.active, slot.previous, slot.pinned, slot.voting) == (active, previous, pinned, active)
+    assert slot.next_version > max(entry.after for entry in lines)
+
+
+def test_a_line_with_an_impossible_number_is_left_out(log):
+    log.complete(state_of(1, 2))
+    for number in ("0", "true", '"3"', "1e999"):
+        with log.path.open("a", encoding="utf-8") as file:
+            file.write(f'{{"generation": 3, "at": "03", "slot": "scalper", "event": "promoted", "from": 2, "to": {number}}}\n')
+    assert remembered(log.entries()).active == 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(["promoted", "pinned", "published"]), st.integers(1, 5), st.integers(0, 2)), max_size=30))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from market_data.clock import ManualClock
 from strategy.active_models import ActiveModels
 from strategy.learning import lifecycle
 from strategy.learning.artifact import Draft
 from strategy.learning.lifecycle import Failure
+from strategy.learning.registry import Registry
 from strategy.learning.serving import Change, ModelServer
 from tests.fakes_learning import publish_model
-from tests.fakes_registry import NOW, make_registry
+from tests.fakes_registry import KEY, NOW, make_registry
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ def test_invalidating_makes_the_next_look_a_refresh(home, monkeypatch):
     publish_model(registry)
     server.adopt()
     looks = []
-    monkeypatch.setattr(registry, "open_active", lambda: looks.append(1) or ({}, ()))
+    monkeypatch.setattr(registry, "open_active", lambda *args: looks.append(1) or ({}, ()))
     server.adopt()
     assert looks == []
     server.invalidate()
@@ -187,6 +191,136 @@ def test_a_damaged_pointer_concerns_no_slot(home, tmp_path):
     changes = server.refresh()
     assert changes == (Change("scalper", 0, 1),)
     assert registry.problem is not None
+
+
+# --- files that another program holds -----------------------------------------------------------
+
+
+@pytest.fixture
+def grip(monkeypatch):
+    """Names of files that a scanner holds; reading one is a sharing violation. Also what was read, and each wait."""
+    held, read, read_bytes = set(), [], Path.read_bytes
+
+    def gripped(path):
+        read.append(path.name)
+        if path.name in held:
+            raise PermissionError(13, "The process cannot access the file")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gripped)
+    return SimpleNamespace(held=held, read=read, waits=[])
+
+
+@pytest.fixture
+def gripped(tmp_path, grip):
+    """Two versions of one slot, the newer in service, and a registry that counts its waits."""
+    registry = Registry(tmp_path, origin="synthetic", key=KEY, keep_versions=9, clock=ManualClock(NOW), wait=grip.waits.append)
+    publish_model(registry), publish_model(registry)
+    models = ActiveModels()
+    server = ModelServer(registry, models)
+    server.adopt()
+    grip.waits.clear()
+    return registry, models, server
+
+
+def looks_until(server, most=100):
+    """Calls of `adopt` until one has something to tell, and what it tells."""
+    for number in range(1, most):
+        changes = server.adopt()
+        if changes:
+            return number, changes
+    raise AssertionError("nothing was told")
+
+
+@pytest.mark.parametrize("name", ["scalper_v2.pkl", "scalper_v2.json"])
+def test_a_grip_on_a_version_that_serves_takes_it_out_of_no_service(gripped, grip, name):
+    registry, models, server = gripped
+    serving = models.snapshot()["scalper"]
+    grip.held.add(name)
+    publish_model(registry, "xgboost", kind="xgboost")
+    grip.waits.clear(), grip.read.clear()
+    assert server.adopt() == (Change("xgboost", 0, 1),)
+    assert (models.snapshot()["scalper"] is serving, server.adopt()) == (True, ())
+    assert (grip.waits, [read for read in grip.read if read.startswith("scalper")]) == ([], ["scalper_v2.json"])
+
+
+def test_a_grip_on_the_next_version_keeps_the_one_that_serves_until_it_is_let_go(gripped, grip):
+    registry, models, server = gripped
+    publish_model(registry)
+    grip.held |= {"scalper_v3.pkl", "scalper_v2.pkl"}
+    (change,) = server.adopt()
+    assert (change.slot, change.after, change.problem) == (
+        "scalper",
+        0,
+        "scalper_v3.pkl: cannot be read ([Errno 13] The process cannot access the file)",
+    )
+    grip.read.clear()
+    assert [server.adopt() for _ in range(200)] == [()] * 200  # told once
+    assert (versions(models), grip.waits) == ({"scalper": 2}, [])
+    assert 5 < grip.read.count("scalper_v3.json") < 12  # looked for ever more rarely
+    grip.held.clear()
+    number, changes = looks_until(server)
+    assert (changes, versions(models)) == ((Change("scalper", 2, 3),), {"scalper": 3})
+    assert number <= 32
+
+
+def test_another_change_is_not_put_off_by_a_grip(gripped, grip):
+    registry, models, server = gripped
+    publish_model(registry)
+    grip.held.add("scalper_v3.pkl")
+    for _ in range(40):
+        server.adopt()
+    publish_model(registry, "xgboost", kind="xgboost")
+    assert Change("xgboost", 0, 1) in server.adopt()
+    assert versions(models) == {"scalper": 2, "xgboost": 1}
+
+
+def test_a_version_that_was_left_does_not_serve_on_where_the_former_cannot_be_read(gripped, grip):
+    registry, models, server = gripped
+    registry.rollback("scalper")
+    grip.held.add("scalper_v1.pkl")
+    assert Change("scalper", 2, 0) in server.adopt()
+    grip.held.clear()
+    assert looks_until(server) == (2, (Change("scalper", 0, 1),))
+    assert versions(models) == {"scalper": 1}
+
+
+def test_at_a_fresh_start_a_stand_in_serves_until_the_grip_ends(gripped, grip):
+    registry, _, _ = gripped
+    models = ActiveModels()
+    server = ModelServer(registry, models)
+    grip.held.add("scalper_v2.pkl")
+    assert Change("scalper", 0, 1) in server.adopt()
+    assert grip.waits  # nothing serves yet: it is worth a second
+    grip.held.clear()
+    assert looks_until(server)[1] == (Change("scalper", 1, 2),)
+
+
+def test_a_version_in_service_outlives_its_file_until_the_next_start(home, tmp_path):
+    registry, models, server = home
+    publish_model(registry), publish_model(registry)
+    server.adopt()
+    (tmp_path / "scalper_v2.pkl").write_bytes(b"damaged")
+    publish_model(registry, "xgboost", kind="xgboost")
+    assert server.adopt() == (Change("xgboost", 0, 1),)
+    assert versions(models) == {"scalper": 2, "xgboost": 1}
+    fresh = ActiveModels()
+    assert Change("scalper", 0, 1) in ModelServer(registry, fresh).adopt()
+
+
+def test_another_version_under_the_same_number_is_adopted(home, tmp_path):
+    """A folder was put back from elsewhere, signed with the same key."""
+    registry, models, server = home
+    publish_model(registry)
+    server.adopt()
+    before = models.snapshot()["scalper"]
+    other = make_registry(tmp_path / "other")
+    publish_model(other, rows=77)
+    for path in (tmp_path / "other").glob("scalper_v1*"):
+        path.replace(tmp_path / path.name)
+    publish_model(registry, "xgboost", kind="xgboost")
+    server.adopt()
+    assert models.snapshot()["scalper"] is not before
 
 
 # --- threads ----------------------------------------------------------------------------------
