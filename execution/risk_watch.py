@@ -126,6 +126,13 @@ class RiskWatch:
         except RetryError as error:
             logger.warning("the risk watch could not look around: {}", error)
 
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """When `after_pass` finds something new, where nobody opens anything before; now, where it may at any time."""
+        if self._flat is None or self._flat[0] != self._revision():
+            return now
+        ends = (self._guard.quiet_until(self._flat[1], now), self._news.changes_at(now))
+        return min(end for end in ends if end is not None)
+
     def _account(self) -> Account:
         """The account, after a look at positions and symbols; as it was where there is no position and no book has changed."""
         revision = self._revision()

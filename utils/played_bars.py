@@ -6,7 +6,7 @@ from typing import Protocol
 
 from config.errors import InsufficientHistory
 from execution.simulated.series import Rates
-from market_data.bars import Bars, Capabilities, Timeframe, bars_from_rates
+from market_data.bars import Bars, Capabilities, IntArray, Timeframe, bars_from_rates
 from market_data.clock import BrokerTime
 from market_data.loader import BarLoader
 
@@ -19,6 +19,14 @@ class Played(Protocol):
 
     def closed(self, symbol: str, timeframe: int) -> int:
         """How many bars of a timeframe have closed."""
+        ...
+
+    def closed_at(self, symbol: str, timeframe: int, instants: IntArray) -> IntArray:
+        """How many will have closed at instants to come, UTC epoch milliseconds."""
+        ...
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open, at most `count` instants; none while prices can do something to the account."""
         ...
 
     def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:
@@ -62,6 +70,19 @@ class PlayedBars:
     def declare(self, symbol: str) -> Capabilities:
         """What the source records beside prices."""
         return self._loader.declare(symbol)
+
+    def newest(self, symbol: str) -> int:
+        """When the newest closed bar opened, UTC epoch seconds."""
+        return self.window(symbol, 1).time.item(-1)
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open; see `Played`."""
+        return self._market.instants(count)
+
+    def closing(self, symbol: str, instants: IntArray) -> IntArray:
+        """How many bars will have closed since now, at each of some instants to come."""
+        frame = self._timeframe.constant
+        return self._market.closed_at(symbol, frame, instants) - self._market.closed(symbol, frame)
 
     def block_of(self, symbol: str, time: int) -> int:
         """Number of the block that holds the newest closed bar; `time` is when it opened."""

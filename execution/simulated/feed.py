@@ -118,6 +118,11 @@ class Feed(ABC):
         """Bars of a timeframe that exist now, the forming one included."""
         return self.series(timeframe).visible(self.position)
 
+    def visible_at(self, timeframe: int, instants: IntArray) -> IntArray:
+        """How many bars of a timeframe will exist at instants to come, UTC epoch milliseconds, where every bar opens at one of them."""
+        opens = self.time[self.position + 1 : self.position + 1 + len(instants)] * 1000
+        return self.series(timeframe).visible_at(self.position + np.searchsorted(opens, instants, side="right"))
+
     def window(self, timeframe: int, start: int, stop: int) -> Rates:
         """A copy of bars `start:stop` of a timeframe as they stand now."""
         series = self.series(timeframe)

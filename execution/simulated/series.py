@@ -81,6 +81,10 @@ class Series:
         """How many bars exist when base bar `position` is the newest."""
         return position + 1 if self._own else int(np.searchsorted(self._first, position, side="right"))
 
+    def visible_at(self, positions: IntArray) -> IntArray:
+        """The same for many positions."""
+        return positions + 1 if self._own else np.searchsorted(self._first, positions, side="right")
+
     def read(self, start: int, stop: int, position: int, young: Young | None) -> Rates:
         """A copy of bars `start:stop` as they stand now.
 

@@ -13,7 +13,8 @@ from config.settings import FilterSettings
 from market_data.clock import from_epoch
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP, compute, schema_for
-from strategy.foresight import PARITY, AmongMany, ForeseeingStrategy, Foresight
+from strategy.foreseeing import ForeseeingStrategy
+from strategy.foresight import PARITY, AmongMany, Foresight
 from strategy.predictor import FeatureSchema, Inference, Payoff
 from strategy.scalping_strategy import ScalpingStrategy, Scope
 from tests.fakes_learning import ALL, POLICY, market, still
