@@ -15,7 +15,7 @@ from strategy.decision import Decision, Lull
 from strategy.ensemble import NO_FORECAST, silences
 from strategy.foresight import Foresight
 from strategy.predictor import Predictor
-from strategy.scalping_strategy import ScalpingStrategy, out_of_scope, reason_of, thresholds_of, versions_of
+from strategy.scalping_strategy import ScalpingStrategy, forecasts_of, out_of_scope, reason_of, thresholds_of, versions_of
 
 
 class ForeseeingStrategy(ScalpingStrategy):
@@ -38,10 +38,15 @@ class ForeseeingStrategy(ScalpingStrategy):
         """The decision on the newest bar; see `ScalpingStrategy.decide`."""
         served = self._models.current()
         asked, absent = self._asked(served, bars.symbol, now)
-        found = self._foresight.look(bars.symbol, int(bars.time[-1]), known, asked)
-        if found is None:
+        symbol, time = bars.symbol, bars.time.item(-1)
+        found = self._foresight.look(symbol, time, known, asked)
+        if found is not None:
+            return self.judge(found[0], served, found[1], absent, now)
+        seen = self._foresight.seen(symbol, time)
+        if seen is None:
             return super().decide(bars, known, now)
-        return self.judge(found[0], served, found[1], absent, now)
+        sight, window = seen
+        return self.judge(sight, served, *forecasts_of(served.predictors, window, symbol, self._scope, now), now)
 
     def silent(self, symbol: str, time: int, now: datetime) -> int:
         """On how many bars behind the one that opened at a time, decided now, no model takes a side."""

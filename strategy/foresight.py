@@ -180,6 +180,14 @@ class Foresight:
             return None
         return rows.sight(place), {slot: told.at(place) for slot, told in zip(models, answer.told, strict=True)}
 
+    def seen(self, symbol: str, time: int) -> tuple[Sight, FeatureWindow] | None:
+        """What is seen on a bar that was looked at, and the feature rows up to it; None where no block knows it."""
+        rows, block = self._current.get(symbol, (None, None))
+        if rows is None or block is None or time not in rows.place:
+            return None
+        place = rows.place[time]
+        return rows.sight(place), FeatureWindow(rows.window.schema, rows.window.values[: rows.first + place + 1])
+
     def silent(self, symbol: str, time: int, models: Mapping[str, Predictor]) -> int:
         """On how many bars behind one that was looked at no model takes a side; as far as that is sure, and worked out.
 

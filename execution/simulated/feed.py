@@ -129,6 +129,10 @@ class Feed(ABC):
         young = self._young() if stop == series.visible(self.position) else None
         return series.read(start, stop, self.position, young)
 
+    def day(self) -> tuple[float, float, float]:
+        """Open, high and low of the server's day so far."""
+        return self.series(mt5.TIMEFRAME_D1).extremes(self.position, self._young())
+
     def _aggregate(self, timeframe: int) -> Series:
         seconds = TIMEFRAME_SECONDS.get(timeframe)
         if seconds is None:
