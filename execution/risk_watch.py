@@ -127,7 +127,7 @@ class RiskWatch:
             logger.warning("the risk watch could not look around: {}", error)
 
     def quiet_until(self, now: datetime) -> datetime | None:
-        """When `after_pass` finds something new, where nobody opens anything before; now, where it may at any time."""
+        """When `after_pass` finds something new, where nothing is opened; now, where it may at any time."""
         if self._flat is None or self._flat[0] != self._revision():
             return now
         ends = (self._guard.quiet_until(self._flat[1], now), self._news.changes_at(now))

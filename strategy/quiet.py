@@ -1,15 +1,15 @@
 """Bars on which nothing can happen, decided together: a replay spends its time where something may.
 
-While no position and no order is open, nobody has anything to do before a known instant, and no model
-takes a side, a pass does no more than write a decision. A quiet stretch is a number of such passes to
-come. It ends before the first of which any of that is not sure, and an ordinary pass takes that one.
-So whatever goes by the clock (equity, the trading day, retraining, a search for transfers) happens at
-the instants at which it would have happened bar by bar.
+While no position and no order is open, no model is about to change, and no model takes a side, all that a
+pass leaves is the row of a decision, but where the clock asks for more: equity once an hour, a look for
+transfers. A quiet stretch is a number of such passes to come. Their decisions are written together; the
+market then leaps, by way of every instant at which somebody has something to do, so that this happens when
+it would have happened bar by bar. The stretch ends before the first pass of which any of that is not sure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from market_data.bars import IntArray
-from market_data.clock import epoch_msc
+from market_data.clock import epoch_msc, from_epoch
 from strategy.decision import Decision, Lull
 
 LONGEST = 512
@@ -57,16 +57,14 @@ class Silence(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Passes to come in which nothing happens.
+    """Passes to come in which nobody decides to do anything.
 
     Attributes:
-        passes: how many.
-        instant: of the last, UTC epoch milliseconds.
+        instants: of the passes, UTC epoch milliseconds.
         lulls: the decisions, in the order of the symbols.
     """
 
-    passes: int
-    instant: int
+    instants: IntArray
     lulls: tuple[Lull, ...]
 
     @property
@@ -82,28 +80,37 @@ class Quiet:
         silence: the strategy.
         bars: to come.
         leap: lets the market come to an instant, so many passes later.
-        dues: of all who do something in a pass.
+        ends: of those who may change what is decided.
+        stops: of those who do something by the clock that changes no decision to stay out.
         symbols: on which decisions are made.
     """
 
     def __init__(
-        self, silence: Silence, bars: Coming, leap: Callable[[int, int], None], dues: Sequence[Due], symbols: Sequence[str]
+        self,
+        silence: Silence,
+        bars: Coming,
+        leap: Callable[[int, int], None],
+        *,
+        ends: Sequence[Due],
+        stops: Sequence[Due],
+        symbols: Sequence[str],
     ) -> None:
         self._silence = silence
         self._bars = bars
         self._leap = leap
-        self._dues = tuple(dues)
+        self._ends = tuple(ends)
+        self._stops = tuple(stops)
         self._symbols = tuple(symbols)
 
     def stretch(self, now: datetime, last: Mapping[str, int], room: int | None) -> Stretch | None:
-        """The passes behind that of `now` in which nothing happens; None where the next one has to be made.
+        """The quiet passes behind that of `now`; None where the next one has to be made by itself.
 
         Args:
             now: of the pass that was made.
             last: symbol -> when the bar opened that was decided last, UTC epoch seconds.
             room: most decisions; None: no limit.
         """
-        instants = self._before_anything(now)
+        instants = self._before_changes(now)
         if not len(instants) or any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
             return None
         closing = {symbol: self._bars.closing(symbol, instants) for symbol in self._symbols}
@@ -114,15 +121,22 @@ class Quiet:
             return None
         lulls = [self._silence.lull(symbol, last[symbol], _places(closed[:passes]), now) for symbol, closed in closing.items()]
         found = tuple(lull for lull in lulls if len(lull))
-        return Stretch(passes, int(instants[passes - 1]), found) if found else None
+        return Stretch(instants[:passes], found) if found else None
 
-    def leap(self, stretch: Stretch) -> None:
-        """Lets the market come to the last pass of a stretch."""
-        self._leap(stretch.instant, stretch.passes)
+    def played(self, stretch: Stretch, now: datetime) -> Iterator[datetime]:
+        """Brings the market through a stretch; stops wherever somebody has something to do, and at the end."""
+        left = stretch.instants
+        while len(left):
+            due = _first(self._stops, now)
+            place = len(left) - 1 if due is None else min(int(np.searchsorted(left, due)), len(left) - 1)
+            now = from_epoch(int(left[place]) / 1000)
+            self._leap(int(left[place]), place + 1)
+            left = left[place + 1 :]
+            yield now
 
-    def _before_anything(self, now: datetime) -> IntArray:
-        """The instants to come before the first at which anybody has something to do."""
-        until = min((epoch_msc(due) for ask in self._dues if (due := ask(now)) is not None), default=None)
+    def _before_changes(self, now: datetime) -> IntArray:
+        """The instants to come before the first at which what is decided may change."""
+        until = _first(self._ends, now)
         if until is not None and until <= epoch_msc(now):
             return np.zeros(0, np.int64)
         instants = self._bars.instants(LONGEST)
@@ -133,6 +147,11 @@ class Quiet:
         silent = int(np.searchsorted(closed, self._silence.silent(symbol, time, now), side="right"))
         many = np.flatnonzero(np.diff(closed[:silent], prepend=0) > 1)  # the first of two would be a missed one
         return int(many[0]) if len(many) else silent
+
+
+def _first(dues: Sequence[Due], now: datetime) -> int | None:
+    """The first instant at which one of them is due, UTC epoch milliseconds."""
+    return min((epoch_msc(due) for ask in dues if (due := ask(now)) is not None), default=None)
 
 
 def _places(closed: IntArray) -> list[int]:

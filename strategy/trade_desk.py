@@ -161,9 +161,14 @@ class TradeDesk:
         self._protect(now)
         self._note_equity(now)
 
+    @property
+    def flat(self) -> bool:
+        """Whether nothing is open or unknown, and nothing changes before somebody sends an order."""
+        return self._book.flat
+
     def quiet_until(self, now: datetime) -> datetime:
-        """When `settle` has something to do again, where nobody opens anything before; now, where it may have at any time."""
-        return self._equity_hour + EQUITY_EVERY if self._book.flat and self._equity_hour is not None else now
+        """When `settle` has something to do again, where the desk stays flat; now, where it may have at any time."""
+        return now if self._equity_hour is None else self._equity_hour + EQUITY_EVERY
 
     def _protect(self, now: datetime) -> None:
         """Sets stops that the broker does not show, and closes what cannot be protected."""

@@ -102,7 +102,7 @@ class TradingLoop:
     Args:
         window: bars that a decision reads.
         limit: decided bars, all symbols together, after which the loop ends; None: no limit.
-        quiet: finds the passes in which nothing happens, to make them together; None: each is made by itself.
+        quiet: finds passes in which nothing is done, to make them together; None: each is made by itself.
     """
 
     def __init__(
@@ -225,8 +225,10 @@ class TradingLoop:
         self._watcher.after_pass(self._clock.now(), self._newest)
 
     def _pass_over(self, quiet: Quiet) -> None:
-        """Makes the passes to come in which nothing happens, all at once."""
-        stretch = quiet.stretch(self._clock.now(), self._last, None if self._limit is None else self._limit - self._decided)
+        """Makes quiet passes to come together; settles and watches in those in which there may be something to do."""
+        now = self._clock.now()
+        room = None if self._limit is None else self._limit - self._decided
+        stretch = quiet.stretch(now, self._last, room) if self._desk.flat else None
         if stretch is None:
             return
         self._recorder.record_lulls(stretch.lulls)
@@ -234,8 +236,10 @@ class TradingLoop:
             self._last[lull.symbol] = lull.times[-1]
             self.summary.bars[lull.symbol] += len(lull)
             self.summary.actions["none"] = self.summary.actions.get("none", 0) + len(lull)
+        for instant in quiet.played(stretch, now):
+            self._desk.settle(instant)
+            self._watcher.after_pass(instant, self._newest)
         self._newest = stretch.newest
-        quiet.leap(stretch)
 
     @contextmanager
     def _apart(self, symbol: str) -> Iterator[None]:

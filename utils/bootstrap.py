@@ -272,7 +272,7 @@ class _Daemon:
         market = lockstep.market_of(self.options, self.terminal, self.journal)
         strategy = strategy_of(settings, origin, self.models, self.foresight)
         tutor = self.trainer if self.fixed is None else _NoTutor()
-        dues = (self.desk.quiet_until, self.watch.quiet_until, tutor.quiet_until)
+        stops = (self.desk.quiet_until, self.watch.quiet_until)
         return TradingLoop(
             market=market,
             source=self.bars,
@@ -285,7 +285,9 @@ class _Daemon:
             symbols=self.symbols,
             window=decision_bars(settings),
             limit=self.options.bars,
-            quiet=lockstep.quiet_of(self.terminal, market, self.played, strategy, dues, self.symbols),
+            quiet=lockstep.quiet_of(
+                self.terminal, market, self.played, strategy, ends=(tutor.quiet_until,), stops=stops, symbols=self.symbols
+            ),
         )
 
     def train(self, pick: Pick) -> tuple[JobRun, ...]:

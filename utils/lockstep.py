@@ -1,6 +1,6 @@
 """What a lockstep replay does otherwise where it has the simulated market in its own process.
 
-It looks ahead of the loop, for features and forecasts; it makes passes in which nothing happens many at
+It looks ahead of the loop, for features and forecasts; it makes passes in which nothing is done many at
 a time; it commits the records of many bars together; and it reads the broker's books after they changed.
 None of it changes what is decided or journalled.
 """
@@ -49,16 +49,24 @@ def foreseen(
 
 
 def quiet_of(
-    terminal: OpenTerminal, market: Market, bars: PlayedBars | None, strategy: ScalpingStrategy, dues: Sequence[Due], symbols: Sequence[str]
+    terminal: OpenTerminal,
+    market: Market,
+    bars: PlayedBars | None,
+    strategy: ScalpingStrategy,
+    *,
+    ends: Sequence[Due],
+    stops: Sequence[Due],
+    symbols: Sequence[str],
 ) -> Quiet | None:
-    """What finds the passes in which nothing happens; None where nothing looks ahead.
+    """What finds passes in which nothing is done; None where nothing looks ahead.
 
     Args:
         terminal: opened.
         market: the loop's.
         bars: the loop's, where something looks ahead.
         strategy: the loop's.
-        dues: of whoever else does something in a pass.
+        ends: of whoever else may change what is decided.
+        stops: of those who do something by the clock.
         symbols: on which decisions are made.
     """
     played = terminal.played
@@ -70,7 +78,7 @@ def quiet_of(
         if isinstance(market, CommittingMarket):
             market.passed(passes)
 
-    return Quiet(strategy, bars, leap, (*dues, strategy.quiet_until), symbols)
+    return Quiet(strategy, bars, leap, ends=(*ends, strategy.quiet_until), stops=stops, symbols=symbols)
 
 
 def journal_of(options: RunOptions, terminal: OpenTerminal, home: Home) -> TradeJournal:
