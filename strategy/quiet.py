@@ -79,7 +79,8 @@ class Quiet:
     Args:
         silence: the strategy.
         bars: to come.
-        leap: lets the market come to an instant, so many passes later.
+        leap: lets the market come to an instant, UTC epoch milliseconds.
+        made: told of passes that are over.
         ends: of those who may change what is decided.
         stops: of those who do something by the clock that changes no decision to stay out.
         symbols: on which decisions are made.
@@ -89,8 +90,9 @@ class Quiet:
         self,
         silence: Silence,
         bars: Coming,
-        leap: Callable[[int, int], None],
+        leap: Callable[[int], None],
         *,
+        made: Callable[[int], None],
         ends: Sequence[Due],
         stops: Sequence[Due],
         symbols: Sequence[str],
@@ -98,6 +100,7 @@ class Quiet:
         self._silence = silence
         self._bars = bars
         self._leap = leap
+        self._made = made
         self._ends = tuple(ends)
         self._stops = tuple(stops)
         self._symbols = tuple(symbols)
@@ -130,9 +133,10 @@ class Quiet:
             due = _first(self._stops, now)
             place = len(left) - 1 if due is None else min(int(np.searchsorted(left, due)), len(left) - 1)
             now = from_epoch(int(left[place]) / 1000)
-            self._leap(int(left[place]), place + 1)
+            self._leap(int(left[place]))
             left = left[place + 1 :]
             yield now
+        self._made(len(stretch.instants))
 
     def _before_changes(self, now: datetime) -> IntArray:
         """The instants to come before the first at which what is decided may change."""

@@ -42,7 +42,7 @@ def foreseen(
     if terminal.played is None or not options.foresight:
         return None, None
     rule = BrokerTime(settings.terminal.broker_time_zone)
-    bars = PlayedBars(terminal.played, loader, Timeframe[settings.symbols.timeframe], rule, decision_bars(settings))
+    bars = PlayedBars(terminal.played, loader, Timeframe[settings.symbols.timeframe], rule, decision_bars(settings), options.bars)
     foresight = Foresight(bars, settings.models.feature_families)
     undo.callback(foresight.close)
     return foresight, bars
@@ -69,16 +69,14 @@ def quiet_of(
         stops: of those who do something by the clock.
         symbols: on which decisions are made.
     """
-    played = terminal.played
-    if played is None or bars is None or not isinstance(strategy, ForeseeingStrategy):
+    if terminal.played is None or bars is None or not isinstance(strategy, ForeseeingStrategy):
         return None
+    made = market.passed if isinstance(market, CommittingMarket) else _uncounted
+    return Quiet(strategy, bars, terminal.played.leap, made=made, ends=(*ends, strategy.quiet_until), stops=stops, symbols=symbols)
 
-    def leap(instant: int, passes: int) -> None:
-        played.leap(instant)
-        if isinstance(market, CommittingMarket):
-            market.passed(passes)
 
-    return Quiet(strategy, bars, leap, ends=(*ends, strategy.quiet_until), stops=stops, symbols=symbols)
+def _uncounted(passes: int) -> None:
+    """Where every record is committed by itself."""
 
 
 def journal_of(options: RunOptions, terminal: OpenTerminal, home: Home) -> TradeJournal:

@@ -43,14 +43,19 @@ class PlayedBars:
         timeframe: bar length.
         broker_time: the server's clock.
         reach: bars that a decision looks back on.
+        limit: bars of a symbol from now on that may be decided; blocks beyond them are not worked out. None: all.
     """
 
-    def __init__(self, market: Played, loader: BarLoader, timeframe: Timeframe, broker_time: BrokerTime, reach: int) -> None:
+    def __init__(
+        self, market: Played, loader: BarLoader, timeframe: Timeframe, broker_time: BrokerTime, reach: int, limit: int | None = None
+    ) -> None:
         self._market = market
         self._loader = loader
         self._timeframe = timeframe
         self._broker_time = broker_time
         self._reach = reach
+        self._limit = limit
+        self._ends: dict[str, int] = {}
         self._held: dict[str, tuple[int, int, Bars]] = {}
 
     def window(self, symbol: str, count: int) -> Bars:
@@ -89,8 +94,12 @@ class PlayedBars:
         return (self._market.closed(symbol, self._timeframe.constant) - 1) // BLOCK
 
     def block(self, symbol: str, number: int) -> tuple[Bars, int]:
-        """The bars of a block behind those that its decisions look back on, and how many these are."""
+        """The bars of a block behind those that its decisions look back on, and how many these are; none beyond the limit."""
         start = number * BLOCK
+        if self._limit is not None:
+            end = self._ends.setdefault(symbol, self._market.closed(symbol, self._timeframe.constant) + self._limit)
+            if start > end:
+                return self._bars(symbol, end, end), 0
         first = max(0, start - self._reach)
         return self._bars(symbol, first, start + BLOCK), start - first
 
