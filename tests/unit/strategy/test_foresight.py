@@ -29,6 +29,8 @@ PAYOFF = Payoff(1.2, -1.05, 1.1, -1.02)
 class Linear:
     """Probabilities from two columns of the newest row and the mean of the oldest; `skew` is what many rows at once add."""
 
+    backend = "onnx"
+
     def __init__(self, kind="random_forest", *, rows=1, threshold=0.0, version=1, skew=0.0, schema=None, slot=None):
         info = info_of(kind, version)
         self.info = replace(info, rows=rows, schema=schema or schema_for(ALL), exit_hash=POLICY.hash, slot=slot or info.slot)
