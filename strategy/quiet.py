@@ -122,9 +122,9 @@ class Quiet:
             passes = min(passes, int(np.searchsorted(np.sum(list(closing.values()), axis=0), room, side="right")))
         if not passes:
             return None
-        lulls = [self._silence.lull(symbol, last[symbol], _places(closed[:passes]), now) for symbol, closed in closing.items()]
-        found = tuple(lull for lull in lulls if len(lull))
-        return Stretch(instants[:passes], found) if found else None
+        places = {symbol: _places(closed[:passes]) for symbol, closed in closing.items()}
+        lulls = tuple(self._silence.lull(symbol, last[symbol], places[symbol], now) for symbol in self._symbols if places[symbol])
+        return Stretch(instants[:passes], lulls) if lulls else None
 
     def played(self, stretch: Stretch, now: datetime) -> Iterator[datetime]:
         """Brings the market through a stretch; stops wherever somebody has something to do, and at the end."""
