@@ -146,7 +146,7 @@ class TradingLoop:
         while not stop.is_set():
             self._guarded(self._pass)
             self._guarded(self._watch)
-            if self._quiet is not None:
+            if self._quiet is not None and not stop.is_set():
                 self._guarded(partial(self._pass_over, self._quiet))
             if self._desk.state is TradingState.HALTED:
                 return self._ended("halted: see the journal and the log")
@@ -228,7 +228,8 @@ class TradingLoop:
         """Makes quiet passes to come together; settles and watches in those in which there may be something to do."""
         now = self._clock.now()
         room = None if self._limit is None else self._limit - self._decided
-        stretch = quiet.stretch(now, self._last, room) if self._desk.flat else None
+        idle = self._desk.flat and self._desk.state is not TradingState.HALTED
+        stretch = quiet.stretch(now, self._last, room) if idle else None
         if stretch is None:
             return
         self._recorder.record_lulls(stretch.lulls)
