@@ -97,6 +97,7 @@ class RiskWatch:
         self._clock = clock
         self._specs: dict[str, SymbolSpec] = {}
         self._positions: tuple[Position, ...] = ()
+        self._read: int | None = None
         self._looked: datetime | None = None
         self._revision = revision
         self._flat: tuple[int, Account] | None = None
@@ -138,11 +139,11 @@ class RiskWatch:
         revision = self._revision()
         if self._flat is not None and revision == self._flat[0]:
             return self._flat[1]
-        positions = self._terminal.positions()
-        self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in positions})}
-        self._positions = positions
+        if revision is None or revision != self._read:  # what is asked of a position here changes with the books alone
+            self._positions, self._read = self._terminal.positions(), revision
+        self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in self._positions})}
         account = self._terminal.account()
-        self._flat = None if positions or account.margin or revision is None else (revision, account)
+        self._flat = None if self._positions or account.margin or revision is None else (revision, account)
         return account
 
     def scene(self, proposal: Proposal, state: RiskState) -> Scene:
