@@ -109,6 +109,12 @@ class EquityGuard:
         self._keep(followed(mark, account.equity, self._limit, utc_text(now)))
         self._followed = account
 
+    def quiet_until(self, account: Account, now: datetime) -> datetime:
+        """When `observe` has something to do again, where the account stays as it is; now, where it has at any time."""
+        if account is not self._followed or self._searched is None or self._should_search(account, now):
+            return now
+        return self._searched + SEARCH_EVERY
+
     def _should_search(self, account: Account, now: datetime) -> bool:
         if self.mark is None or self._searched is None or account.balance != self._balance:
             return True

@@ -74,6 +74,7 @@ class MT5Client(TerminalSession):
         self.deviation = int(deviation)
         self._specs: dict[str, SymbolSpec] = {}
         self._filling: dict[str, int] = {}
+        self._shown: tuple[Any, tuple[Position, ...]] | None = None
 
     def state(self) -> TerminalState:
         """What the terminal says of itself: connection, permissions, limits."""
@@ -153,7 +154,9 @@ class MT5Client(TerminalSession):
         """Our own open positions."""
         chosen = {} if symbol is None else {"symbol": symbol}
         raws = self._own("positions_get", **chosen)
-        return tuple(position_from(raw, self._broker_time) for raw in raws if int(raw.magic) == self.magic)
+        if self._shown is None or raws is not self._shown[0]:  # else the very records that were read last
+            self._shown = raws, tuple(position_from(raw, self._broker_time) for raw in raws if int(raw.magic) == self.magic)
+        return self._shown[1]
 
     def foreign_positions(self, symbol: str) -> int:
         """How many open positions on a symbol are not ours; a netting account would merge ours into them."""

@@ -97,6 +97,7 @@ class RiskWatch:
         self._clock = clock
         self._specs: dict[str, SymbolSpec] = {}
         self._positions: tuple[Position, ...] = ()
+        self._read: int | None = None
         self._looked: datetime | None = None
         self._revision = revision
         self._flat: tuple[int, Account] | None = None
@@ -126,16 +127,23 @@ class RiskWatch:
         except RetryError as error:
             logger.warning("the risk watch could not look around: {}", error)
 
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """When `after_pass` finds something new, where nothing is opened; now, where it may at any time."""
+        if self._flat is None or self._flat[0] != self._revision():
+            return now
+        ends = (self._guard.quiet_until(self._flat[1], now), self._news.changes_at(now))
+        return min(end for end in ends if end is not None)
+
     def _account(self) -> Account:
         """The account, after a look at positions and symbols; as it was where there is no position and no book has changed."""
         revision = self._revision()
         if self._flat is not None and revision == self._flat[0]:
             return self._flat[1]
-        positions = self._terminal.positions()
-        self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in positions})}
-        self._positions = positions
+        if revision is None or revision != self._read:  # what is asked of a position here changes with the books alone
+            self._positions, self._read = self._terminal.positions(), revision
+        self._specs = {symbol: self._terminal.spec(symbol) for symbol in sorted({p.symbol for p in self._positions})}
         account = self._terminal.account()
-        self._flat = None if positions or account.margin or revision is None else (revision, account)
+        self._flat = None if self._positions or account.margin or revision is None else (revision, account)
         return account
 
     def scene(self, proposal: Proposal, state: RiskState) -> Scene:

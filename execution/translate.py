@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -52,8 +53,9 @@ class OrderCheck:
     margin_free: float
 
 
+@lru_cache(maxsize=1_024)
 def utc_of(broker_time: BrokerTime, server_msc: int) -> datetime:
-    """Aware UTC instant of a server stamp in milliseconds."""
+    """Aware UTC instant of a server stamp in milliseconds; the same position is read at every pass."""
     seconds, milliseconds = divmod(int(server_msc), 1000)
     return from_epoch(int(broker_time.to_utc(seconds)[0])) + timedelta(milliseconds=milliseconds)
 

@@ -211,6 +211,13 @@ class NewsDesk:
         last = self.calendar.events[-1].time
         return f"{self._settings.news_file} knows no release after {last:%Y-%m-%d %H:%M} UTC" if last < now else None
 
+    def changes_at(self, now: datetime) -> datetime | None:
+        """Until when at least `problem` says what it says now, as long as the file stays as it is; None: for ever."""
+        if self._settings.news_file is None or self._written is None:
+            return None
+        ends = [self._written + timedelta(hours=self._settings.news_max_age_hours), *(event.time for event in self.calendar.events[-1:])]
+        return min((end for end in ends if end >= now), default=None)
+
     def objection(self, currencies: Collection[str], now: datetime) -> str | None:
         """Why a symbol of these currencies must not be entered now; None where nothing speaks against it."""
         if self._settings.news_required:

@@ -6,12 +6,13 @@ replays of the same bars leave the same records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from execution.orders import Side
-from strategy.predictor import Forecast
+from market_data.clock import from_epoch
+from strategy.predictor import Forecast, Forecasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,18 @@ class Decision:
     feature_hash: str = ""
 
 
+def entry_key(decision: Decision) -> str:
+    """Unique per symbol and bar: a bar can have one entry. At most 29 ASCII characters.
+
+    >>> from datetime import UTC
+    >>> entry_key(Decision("EURUSD", datetime(2024, 1, 2, tzinfo=UTC), Side.LONG, ""))
+    'EURUSD-65935200L'
+    """
+    side = "L" if decision.side is Side.LONG else "S"
+    name = decision.symbol.encode("ascii", "ignore").decode()[:18]
+    return f"{name}-{int(decision.bar_time.timestamp()):x}{side}"
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionOutcome:
     """A decision and what came of it.
@@ -59,6 +72,47 @@ class DecisionOutcome:
     detail: str = ""
     order_key: str = ""
     latency_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lull:
+    """Decisions on successive bars of a symbol on which no model takes a side: what they share, and an entry for each bar of what they do not.
+
+    Attributes:
+        passes: in which of the passes to come each is decided, from 0 on.
+        times: when each bar opened, UTC epoch seconds.
+        forecasts: slot -> what it said of the bars.
+        The rest is named as in `Decision`.
+    """
+
+    symbol: str
+    absent: Mapping[str, str]
+    versions: Mapping[str, int]
+    forecasts: Mapping[str, Forecasts]
+    passes: Sequence[int]
+    times: Sequence[int]
+    reasons: Sequence[str]
+    closes: Sequence[float]
+    ranges: Sequence[float]
+    hashes: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def at(self, place: int) -> Decision:
+        """The decision on one of the bars."""
+        return Decision(
+            symbol=self.symbol,
+            bar_time=from_epoch(self.times[place]),
+            side=None,
+            reason=self.reasons[place],
+            forecasts={slot: told.at(place) for slot, told in self.forecasts.items()},
+            absent=self.absent,
+            versions=self.versions,
+            close=self.closes[place],
+            atr=self.ranges[place],
+            feature_hash=self.hashes[place],
+        )
 
 
 @dataclass(frozen=True, slots=True)

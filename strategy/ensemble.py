@@ -21,7 +21,10 @@ FULL_SKILL = 0.1
 LEAST_WEIGHT, MOST_WEIGHT = 0.5, 2.0
 """Bounds of a vote: skill is an estimate, and the luckiest version must not silence all others."""
 
+NO_FORECAST = "no model gave a forecast"
+
 Sides = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,32 @@ def combine_many(
     return np.where(enough, sign, 0)
 
 
+def silence(forecasts: Mapping[str, Forecasts], thresholds: Mapping[str, float]) -> Mask:
+    """Rows on which no slot votes, so that `combine` stays out for the reason that `silences` says, (n,).
+
+    Args:
+        forecasts: slot -> forecasts of the same n rows; at least one slot.
+        thresholds: as for `combine`.
+    """
+    silent: Mask = np.logical_and.reduce([told.expected_r < thresholds[slot] for slot, told in forecasts.items()])
+    return silent
+
+
+def silences(forecasts: Mapping[str, Forecasts], thresholds: Mapping[str, float], weights: Mapping[str, float] | None = None) -> list[str]:
+    """The reasons of `combine` for rows on which no slot votes.
+
+    >>> told = Forecasts(*(np.array([value]) for value in (0.4, 0.3, 1, 0.04)))
+    >>> silences({"scalper": told}, {"scalper": 0.05})
+    ['no model takes a side (best scalper 0.04 R, needs 0.05 R)']
+    """
+    slots = sorted(forecasts)
+    expected = np.stack([forecasts[slot].expected_r for slot in slots])  # (slots, n)
+    best = (expected - np.array([[thresholds[slot]] for slot in slots])).argmax(axis=0)
+    weighed = _weighed(dict.fromkeys(slots, 0), weights)
+    found = zip(best.tolist(), expected[best, np.arange(len(best))].tolist(), strict=True)
+    return [_nearest_words(slots[place], value, thresholds[slots[place]]) + weighed for place, value in found]
+
+
 _WORDS = {1: "long", -1: "short"}
 
 
@@ -142,7 +171,7 @@ def _why_not(
     forecasts: Mapping[str, Forecast], thresholds: Mapping[str, float], votes: Mapping[str, int], sign: int, min_votes: int
 ) -> str:
     if not forecasts:
-        return "no model gave a forecast"
+        return NO_FORECAST
     cast = {slot: vote for slot, vote in votes.items() if vote != 0}
     if not cast:
         return _nearest(forecasts, thresholds)
@@ -156,4 +185,8 @@ def _why_not(
 
 def _nearest(forecasts: Mapping[str, Forecast], thresholds: Mapping[str, float]) -> str:
     best = max(sorted(forecasts), key=lambda slot: forecasts[slot].expected_r - thresholds[slot])
-    return f"no model takes a side (best {best} {forecasts[best].expected_r:.2f} R, needs {thresholds[best]:.2f} R)"
+    return _nearest_words(best, forecasts[best].expected_r, thresholds[best])
+
+
+def _nearest_words(slot: str, expected: float, threshold: float) -> str:
+    return f"no model takes a side (best {slot} {expected:.2f} R, needs {threshold:.2f} R)"

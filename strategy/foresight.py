@@ -12,12 +12,12 @@ digits, by less than `PARITY`; a bar whose decision, or its wording, could hang 
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from loguru import logger
@@ -25,11 +25,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from config.errors import SlotError
-from execution.orders import Side
 from market_data.bars import Bars, Capabilities, FloatArray
-from market_data.clock import from_epoch
-from strategy.decision import Decision
-from strategy.features import atr, compute, row_hash, schema_for
+from strategy.features import atr, compute, hash_of, schema_for
 from strategy.predictor import (
     BundleInfo,
     FeatureWindow,
@@ -42,7 +39,7 @@ from strategy.predictor import (
     require_schema,
     select,
 )
-from strategy.scalping_strategy import ScalpingStrategy, Sight, out_of_scope
+from strategy.scalping_strategy import Sight
 
 PARITY = 1e-6
 """Most by which a probability may differ between one row and many."""
@@ -53,7 +50,6 @@ SLACK = 4 * PARITY
 AHEAD = 2
 """Blocks that are worked out while the market plays one."""
 
-Told = Mapping[str, Sequence[Forecast]]
 Mask = NDArray[np.bool_]
 
 
@@ -77,13 +73,23 @@ class _Rows:
         window: of all bars, those before the block included.
         first: row of the block's first bar.
         place: opening time of a bar -> its place in the block.
-        sights: one for each bar of the block.
+        bars: those of the block.
+        ranges: ATR of each.
+        hashes: of the feature row of each.
     """
 
     window: FeatureWindow
     first: int
     place: Mapping[int, int]
-    sights: Sequence[Sight]
+    bars: Bars
+    ranges: FloatArray
+    hashes: Sequence[str]
+
+    def sight(self, place: int) -> Sight:
+        """What a decision reads of a bar."""
+        bars = self.bars
+        opened, close, range_ = bars.opened_at(place), bars.close.item(place), self.ranges.item(place)
+        return Sight(bars.symbol, opened, bars.timeframe.seconds, close, range_, self.hashes[place])
 
 
 @dataclass(slots=True, eq=False)
@@ -103,12 +109,14 @@ class _Answer:
     Attributes:
         asked: those models.
         sure: for each bar, whether it may be decided so.
-        forecasts: of each model, for each bar.
+        told: what each of them says of the bars.
+        voices: places of the bars that are not sure, or on which one of them takes a side; ascending.
     """
 
     asked: tuple[Predictor, ...]
     sure: Sequence[bool]
-    forecasts: Sequence[Sequence[Forecast]]
+    told: Sequence[Forecasts]
+    voices: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,15 +124,13 @@ class _Said:
     """What one model says of a block.
 
     Attributes:
-        forecasts: one for each bar.
+        told: one forecast for each bar.
         known: bars of which it could be asked: their windows have no gap.
-        expected: R of the better side.
-        lead: R by which it is better.
+        lead: R by which the better side is better.
     """
 
-    forecasts: Sequence[Forecast]
+    told: Forecasts
     known: Mask
-    expected: FloatArray
     lead: FloatArray
 
 
@@ -172,7 +178,43 @@ class Foresight:
             answer = block.answer = self._asked(symbol, block, asked, known)
         if not answer.sure[place]:
             return None
-        return rows.sights[place], {slot: said[place] for slot, said in zip(models, answer.forecasts, strict=True)}
+        return rows.sight(place), {slot: told.at(place) for slot, told in zip(models, answer.told, strict=True)}
+
+    def seen(self, symbol: str, time: int) -> tuple[Sight, FeatureWindow] | None:
+        """What is seen on a bar that was looked at, and the feature rows up to it; None where no block knows it."""
+        rows, block = self._current.get(symbol, (None, None))
+        if rows is None or block is None or time not in rows.place:
+            return None
+        place = rows.place[time]
+        return rows.sight(place), FeatureWindow(rows.window.schema, rows.window.values[: rows.first + place + 1])
+
+    def silent(self, symbol: str, time: int, models: Mapping[str, Predictor]) -> int:
+        """On how many bars behind one that was looked at no model takes a side; as far as that is sure, and worked out.
+
+        Args:
+            symbol: of the bars.
+            time: when the one that was looked at opened, UTC epoch seconds.
+            models: those that were asked.
+        """
+        rows, block = self._current.get(symbol, (None, None))
+        if rows is None or block is None or time not in rows.place:
+            return 0
+        answer, first = block.answer, rows.place[time] + 1
+        if answer is None or answer.asked != tuple(models.values()):
+            return 0
+        voice = bisect_left(answer.voices, first)
+        return (answer.voices[voice] if voice < len(answer.voices) else len(rows.bars)) - first
+
+    def shown(
+        self, symbol: str, time: int, count: int, models: Mapping[str, Predictor]
+    ) -> tuple[Bars, FloatArray, Sequence[str], dict[str, Forecasts]]:
+        """Bars behind one that was looked at, as `silent` counts them: they, their ATR, the hashes of their rows, and the forecasts."""
+        rows, block = self._current[symbol]
+        assert block.answer is not None  # noqa: S101  # or nothing would have been counted
+        first = rows.place[time] + 1
+        part = slice(first, first + count)
+        forecasts = {slot: _part(told, part) for slot, told in zip(models, block.answer.told, strict=True)}
+        return rows.bars.slice(first, first + count), rows.ranges[part], rows.hashes[part], forecasts
 
     # --- moving on ----------------------------------------------------------------------------
 
@@ -206,24 +248,22 @@ class Foresight:
             begun = self._begun(symbol, later, known, models)
             begun.said = {model: said for model, said in begun.said.items() if model in models}
         rows = block.rows.result()
-        size = 0 if rows is None else len(rows.sights)
+        size = 0 if rows is None else len(rows.bars)
         said = [one for model in models if (one := block.said[model].result()) is not None]
         if len(said) < len(models):  # somebody has to be asked bar by bar
-            return _Answer(models, [False] * size, ())
-        sure = _sure(said, [model.inference.threshold for model in models], size)
-        return _Answer(models, sure.tolist(), [one.forecasts for one in said])
+            return _Answer(models, [False] * size, (), range(size))
+        margins = [one.told.expected_r - model.inference.threshold for one, model in zip(said, models, strict=True)]
+        sure = _sure(said, margins, size)
+        silent = np.logical_and.reduce([sure, *(margin < 0.0 for margin in margins)])
+        return _Answer(models, sure.tolist(), [one.told for one in said], np.flatnonzero(~silent).tolist())
 
     def _rows_of(self, symbol: str, number: int, known: Capabilities) -> _Rows | None:
         bars, first = self._bars.block(symbol, number)
         if len(bars) <= first:
             return None
         window = compute(bars, schema_for(known, self._extra))
-        times, closes, ranges = (part[first:].tolist() for part in (bars.time, bars.close, atr(bars)))
-        sights = [
-            Sight(symbol, from_epoch(time), bars.timeframe.seconds, close, range_, row_hash(FeatureWindow(window.schema, row[None])))
-            for time, close, range_, row in zip(times, closes, ranges, window.values[first:], strict=True)
-        ]
-        return _Rows(window, first, {time: place for place, time in enumerate(times)}, sights)
+        new, hashes = bars.slice(first, None), [hash_of(row) for row in window.values[first:]]
+        return _Rows(window, first, {time: place for place, time in enumerate(new.time.tolist())}, new, atr(bars)[first:], hashes)
 
 
 def _said(waited: Future[_Rows | None], model: Predictor) -> _Said | None:
@@ -244,7 +284,7 @@ def _said(waited: Future[_Rows | None], model: Predictor) -> _Said | None:
         logger.warning("{} v{}: asked bar by bar: {}", model.info.slot, model.info.version, error)
         return None
     long, short = model.inference.payoff.expected(told.p_long, told.p_short)
-    return _Said(_listed(told), known, told.expected_r, np.abs(long - short))
+    return _Said(told, known, np.abs(long - short))
 
 
 def _require_parity(model: Predictor, values: NDArray[np.float32], told: Forecasts, known: Mask) -> None:
@@ -262,29 +302,24 @@ def _require_parity(model: Predictor, values: NDArray[np.float32], told: Forecas
         raise SlotError(f"{model.info.slot} v{model.info.version}: many rows at once differ by {worst:.3g}, {PARITY:g} allowed")
 
 
-_SIDES = {1: Side.LONG, -1: Side.SHORT}
+def _part(told: Forecasts, part: slice) -> Forecasts:
+    return Forecasts(told.p_long[part], told.p_short[part], told.side[part], told.expected_r[part])
 
 
-def _listed(told: Forecasts) -> list[Forecast]:
-    columns = (told.p_long.tolist(), told.p_short.tolist(), told.side.tolist(), told.expected_r.tolist())
-    return [Forecast(p_long, p_short, _SIDES[side], expected) for p_long, p_short, side, expected in zip(*columns, strict=True)]
-
-
-def _sure(said: Sequence[_Said], thresholds: Sequence[float], size: int) -> Mask:
+def _sure(said: Sequence[_Said], margins: Sequence[FloatArray], size: int) -> Mask:
     """Bars on which no rounding of a forecast can change the decision or its wording, (size,).
 
     That is where every model could be asked, none is near its threshold or undecided between the sides,
     no two are equally near to voting, and no figure that may be written is near to being rounded otherwise.
     """
     sure = np.ones(size, dtype=bool)
-    margins = [one.expected - threshold for one, threshold in zip(said, thresholds, strict=True)]
     for one, margin in zip(said, margins, strict=True):
         sure &= one.known & (one.lead > SLACK) & (np.abs(margin) > SLACK)
     for left, right in combinations(margins, 2):
         sure &= np.abs(left - right) > 2 * SLACK
     for some in range(1, len(said) + 1):
         for group in combinations(said, some):
-            sure &= _steady(np.mean([one.expected for one in group], axis=0))
+            sure &= _steady(np.mean([one.told.expected_r for one in group], axis=0))
     return sure
 
 
@@ -325,34 +360,3 @@ class AmongMany:
     def predict_many(self, values: Matrix) -> Forecasts:
         """See `Predictor.predict_many`."""
         return self.model.predict_many(values)
-
-
-class ForeseeingStrategy(ScalpingStrategy):
-    """Decides as `ScalpingStrategy` does, from rows and forecasts that were worked out before.
-
-    Args:
-        foresight: of the market that is played.
-        Everything else as for `ScalpingStrategy`.
-    """
-
-    def __init__(self, foresight: Foresight, *rest: Any) -> None:
-        super().__init__(*rest)
-        self._foresight = foresight
-
-    def decide_all(self, closed: Sequence[tuple[Bars, Capabilities]], now: datetime) -> list[Decision]:
-        """The decisions on the newest bars of several symbols."""
-        return [self.decide(bars, known, now) for bars, known in closed]
-
-    def decide(self, bars: Bars, known: Capabilities, now: datetime) -> Decision:
-        """The decision on the newest bar; see `ScalpingStrategy.decide`."""
-        served, absent = self._models.current(), {}
-        asked = dict(served.predictors)
-        for slot, predictor in served.predictors.items():
-            objection = out_of_scope(predictor, bars.symbol, self._scope, now)
-            if objection is not None:
-                absent[slot] = objection
-                del asked[slot]
-        found = self._foresight.look(bars.symbol, int(bars.time[-1]), known, asked)
-        if found is None:
-            return super().decide(bars, known, now)
-        return self.judge(found[0], served, found[1], absent, now)

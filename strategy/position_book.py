@@ -142,7 +142,7 @@ class PositionBook:
             RetryError: the terminal does not answer, or shows another account, whose books tell nothing of ours.
         """
         revision = self._revision()
-        if revision is not None and revision == self._settled and not self._astray and self._search.idle:
+        if self._is_settled(revision):
             return  # the books are those that were read last
         hedging = self._broker.account().hedging
         claimed = {ticket: entry.order_key for ticket, entry in self._open.items()}
@@ -155,6 +155,14 @@ class PositionBook:
         for ticket in sorted(held.keys() - self._open.keys()):
             self._adopt(held[ticket])
         self._settled = revision
+
+    def _is_settled(self, revision: int | None) -> bool:
+        return revision is not None and revision == self._settled and not self._astray and self._search.idle
+
+    @property
+    def flat(self) -> bool:
+        """Whether nothing is open or unknown, and nothing changes before somebody sends an order."""
+        return not self._open and not self.held and self._is_settled(self._revision())
 
     # --- what became of an order ------------------------------------------------------------
 

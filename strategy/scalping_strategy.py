@@ -140,7 +140,6 @@ class ScalpingStrategy:
             now: the instant of the decision.
         """
         snapshot = served.predictors
-        missing = {slot: _why_absent(slot, served) for slot in self._expected(sight.symbol) if slot not in snapshot}
         voters = {slot: snapshot[slot] for slot in forecasts}
         verdict = self._vote(forecasts, voters)
         veto = self._veto(sight, now) if verdict.side is not None else None
@@ -148,26 +147,43 @@ class ScalpingStrategy:
             symbol=sight.symbol,
             bar_time=sight.opened,
             side=None if veto else verdict.side,
-            reason=f"veto: {veto}; was: {verdict.reason}" if veto else _reason(verdict.reason, served),
+            reason=f"veto: {veto}; was: {verdict.reason}" if veto else reason_of(verdict.reason, served),
             forecasts=forecasts,
-            absent={**absent, **missing},
-            versions={slot: model.info.version for slot, model in voters.items()},
+            absent=self._absent(sight.symbol, served, absent),
+            versions=versions_of(voters),
             expected_r=0.0 if veto else verdict.expected_r,
             close=sight.close,
             atr=sight.atr if sight.atr > 0 else 0.0,
             feature_hash=sight.feature_hash,
         )
 
+    def _absent(self, symbol: str, served: Served, silent: Mapping[str, str]) -> dict[str, str]:
+        """Who has no forecast: those that were not asked or did not answer, and those that should serve and do not."""
+        missing = {slot: _why_absent(slot, served) for slot in self._expected(symbol) if slot not in served.predictors}
+        return {**silent, **missing}
+
     def _veto(self, sight: Sight, now: datetime) -> str | None:
         return first_veto(FilterCase(sight.opened, now, sight.seconds, self._max_age_bars, sight.atr, self._filters))
 
     def _vote(self, forecasts: Mapping[str, Forecast], voters: Mapping[str, Predictor]) -> Verdict:
-        thresholds = {slot: model.inference.threshold for slot, model in voters.items()}
-        weights = weights_of({slot: model.info.skill for slot, model in voters.items()}, self._filters.ensemble_weights)
-        return combine(forecasts, thresholds, self._filters.min_votes, weights)
+        return combine(forecasts, thresholds_of(voters), self._filters.min_votes, self._weights(voters))
+
+    def _weights(self, voters: Mapping[str, Predictor]) -> dict[str, float] | None:
+        return weights_of({slot: model.info.skill for slot, model in voters.items()}, self._filters.ensemble_weights)
 
 
-def _reason(verdict: str, served: Served) -> str:
+def thresholds_of(voters: Mapping[str, Predictor]) -> dict[str, float]:
+    """Slot -> expected R from which it votes."""
+    return {slot: model.inference.threshold for slot, model in voters.items()}
+
+
+def versions_of(voters: Mapping[str, Predictor]) -> dict[str, int]:
+    """Slot -> version."""
+    return {slot: model.info.version for slot, model in voters.items()}
+
+
+def reason_of(verdict: str, served: Served) -> str:
+    """Why it was decided so, in words: those of the vote, or why nobody could vote."""
     if served.predictors:
         return verdict
     return (

@@ -16,10 +16,13 @@ from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, Trad
 from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
-from strategy.decision import Decision, DecisionOutcome, TradeEntry
+from strategy.decision import Decision, DecisionOutcome, TradeEntry, entry_key
 from strategy.position_book import Books, PositionBook, Records, Revision, unknown_revision
 from strategy.stop_guard import Mend, StopGuard
 from strategy.stop_management import Caretaker
+
+EQUITY_EVERY = timedelta(hours=1)
+"""Equity is recorded so often, at the first pass of every hour."""
 
 
 class Broker(Books, Protocol):
@@ -158,6 +161,15 @@ class TradeDesk:
         self._protect(now)
         self._note_equity(now)
 
+    @property
+    def flat(self) -> bool:
+        """Whether nothing is open or unknown, and nothing changes before somebody sends an order."""
+        return self._book.flat
+
+    def quiet_until(self, now: datetime) -> datetime:
+        """When `settle` has something to do again, where the desk stays flat; now, where it may have at any time."""
+        return now if self._equity_hour is None else self._equity_hour + EQUITY_EVERY
+
     def _protect(self, now: datetime) -> None:
         """Sets stops that the broker does not show, and closes what cannot be protected."""
         for entry in self.open_trades:
@@ -180,7 +192,7 @@ class TradeDesk:
 
     def _note_equity(self, now: datetime) -> None:
         """Equity once an hour, and so at the start of every trading day, which is that of an hour."""
-        if self._equity_hour is not None and timedelta(0) <= now - self._equity_hour < timedelta(hours=1):
+        if self._equity_hour is not None and timedelta(0) <= now - self._equity_hour < EQUITY_EVERY:
             return
         start = trading_day_start(now)
         account = self._broker.account()
@@ -366,18 +378,6 @@ class TradeDesk:
         result = self._send_once(intent, now)
         if result is not None and result.state in (OrderState.FILLED, OrderState.PARTIAL):
             self._book.settle(now)
-
-
-def entry_key(decision: Decision) -> str:
-    """Unique per symbol and bar: a bar can have one entry. At most 29 ASCII characters.
-
-    >>> from datetime import UTC
-    >>> entry_key(Decision("EURUSD", datetime(2024, 1, 2, tzinfo=UTC), Side.LONG, ""))
-    'EURUSD-65935200L'
-    """
-    side = "L" if decision.side is Side.LONG else "S"
-    name = decision.symbol.encode("ascii", "ignore").decode()[:18]
-    return f"{name}-{int(decision.bar_time.timestamp()):x}{side}"
 
 
 def _plan(intent: OrderIntent, decision: Decision, approved: Approved) -> TradeEntry:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from loguru import logger
@@ -17,7 +18,8 @@ from config.errors import DataError, RetryError, StopError
 from execution.risk import TradingState
 from market_data.bars import Bars, Capabilities
 from market_data.clock import Clock, from_epoch
-from strategy.decision import Decision, DecisionOutcome, TradeEntry
+from strategy.decision import Decision, DecisionOutcome, Lull, TradeEntry
+from strategy.quiet import Quiet
 from strategy.scalping_strategy import ScalpingStrategy
 from strategy.trade_desk import TradeDesk
 
@@ -50,6 +52,10 @@ class Recorder(Protocol):
 
     def record_decision(self, outcome: DecisionOutcome) -> bool:
         """Writes what was decided on a bar; False where that bar has its decision."""
+        ...
+
+    def record_lulls(self, lulls: Sequence[Lull]) -> None:
+        """Writes what was decided on many bars together, in the order of the passes."""
         ...
 
     def last_decision(self, symbol: str) -> datetime | None:
@@ -96,6 +102,7 @@ class TradingLoop:
     Args:
         window: bars that a decision reads.
         limit: decided bars, all symbols together, after which the loop ends; None: no limit.
+        quiet: finds passes in which nothing is done, to make them together; None: each is made by itself.
     """
 
     def __init__(
@@ -112,6 +119,7 @@ class TradingLoop:
         symbols: Sequence[str],
         window: int,
         limit: int | None = None,
+        quiet: Quiet | None = None,
     ) -> None:
         self._market = market
         self._source = source
@@ -124,6 +132,7 @@ class TradingLoop:
         self._symbols = tuple(symbols)
         self._window = window
         self._limit = limit
+        self._quiet = quiet
         self._last: dict[str, int] = {}
         self._newest: Decision | None = None
         self._faults: deque[datetime] = deque(maxlen=FAULTS_PER_HOUR)
@@ -137,6 +146,8 @@ class TradingLoop:
         while not stop.is_set():
             self._guarded(self._pass)
             self._guarded(self._watch)
+            if self._quiet is not None and not stop.is_set():
+                self._guarded(partial(self._pass_over, self._quiet))
             if self._desk.state is TradingState.HALTED:
                 return self._ended("halted: see the journal and the log")
             if self._enough:
@@ -212,6 +223,24 @@ class TradingLoop:
     def _watch(self) -> None:
         """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
         self._watcher.after_pass(self._clock.now(), self._newest)
+
+    def _pass_over(self, quiet: Quiet) -> None:
+        """Makes quiet passes to come together; settles and watches in those in which there may be something to do."""
+        now = self._clock.now()
+        room = None if self._limit is None else self._limit - self._decided
+        idle = self._desk.flat and self._desk.state is not TradingState.HALTED
+        stretch = quiet.stretch(now, self._last, room) if idle else None
+        if stretch is None:
+            return
+        self._recorder.record_lulls(stretch.lulls)
+        for lull in stretch.lulls:
+            self._last[lull.symbol] = lull.times[-1]
+            self.summary.bars[lull.symbol] += len(lull)
+            self.summary.actions["none"] = self.summary.actions.get("none", 0) + len(lull)
+        for instant in quiet.played(stretch, now):
+            self._desk.settle(instant)
+            self._watcher.after_pass(instant, self._newest)
+        self._newest = stretch.newest
 
     @contextmanager
     def _apart(self, symbol: str) -> Iterator[None]:

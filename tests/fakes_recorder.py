@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from config.errors import OutcomeUnknown, RecordError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState
 from market_data.clock import Clock
-from strategy.decision import DecisionOutcome, JobRun, ModelEvent, TradeEntry, TradeExit
+from strategy.decision import DecisionOutcome, JobRun, Lull, ModelEvent, TradeEntry, TradeExit
 from utils.journal_records import MONEY_NOISE, ClosedTrade, DailyStats, daily_stats, r_multiple
 
 UNRESOLVED = (OrderState.INTENDED, OrderState.UNKNOWN)
@@ -40,6 +41,11 @@ class ListRecorder:
             return False
         self.outcomes.append(outcome)
         return True
+
+    def record_lulls(self, lulls: Sequence[Lull]) -> None:
+        made = [(when, lull.at(place)) for lull in lulls for place, when in enumerate(lull.passes)]
+        for _, decision in sorted(made, key=lambda one: one[0]):
+            self.record_decision(DecisionOutcome(decision, "none"))
 
     def record_intent(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> None:
         if intent.key in self.intents:

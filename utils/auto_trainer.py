@@ -209,6 +209,10 @@ class AutoTrainer:
             self._server.invalidate()
         self._tell(self._server.adopt(held))
 
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """When the next job is due; now, while a swap waits for its pass."""
+        return now if self._held else min(self._due.values(), default=None)
+
     def _wait_for_jobs(self, now: datetime) -> None:
         """In slices, so that Ctrl-C is heard while a model trains; a thread that died is not waited for."""
         while self._anything_due(now) and not self._cancel.is_set() and self._thread is not None and self._thread.is_alive():

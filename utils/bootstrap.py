@@ -156,8 +156,8 @@ class _Daemon:
         self.trainer = self._trainer(origin, wall, progress)
         if fixed is None:
             self._retrain_outdated()
-        self.foresight, source = lockstep.foreseen(settings, options, terminal, self.loader, open_things)
-        self.bars = BarMemory(source)
+        self.foresight, self.played = lockstep.foreseen(settings, options, terminal, self.loader, open_things)
+        self.bars = BarMemory(self.played or self.loader)
         self.watch = self._watch()
         policy = ExitPolicy.from_settings(settings.exits)
         self.desk = TradeDesk(
@@ -269,18 +269,25 @@ class _Daemon:
             stop=self.stop,
             idle=self.journal.checkpoint,
         )
+        market = lockstep.market_of(self.options, self.terminal, self.journal)
+        strategy = strategy_of(settings, origin, self.models, self.foresight)
+        tutor = self.trainer if self.fixed is None else _NoTutor()
+        stops = (self.desk.quiet_until, self.watch.quiet_until)
         return TradingLoop(
-            market=lockstep.market_of(self.options, self.terminal, self.journal),
+            market=market,
             source=self.bars,
-            strategy=strategy_of(settings, origin, self.models, self.foresight),
+            strategy=strategy,
             desk=self.desk,
             recorder=self.journal,
-            tutor=self.trainer if self.fixed is None else _NoTutor(),
+            tutor=tutor,
             watcher=self.heartbeat,
             clock=self.terminal.clock,
             symbols=self.symbols,
             window=decision_bars(settings),
             limit=self.options.bars,
+            quiet=lockstep.quiet_of(
+                self.terminal, market, self.played, strategy, ends=(tutor.quiet_until,), stops=stops, symbols=self.symbols
+            ),
         )
 
     def train(self, pick: Pick) -> tuple[JobRun, ...]:
@@ -355,6 +362,9 @@ class _NoTutor:
 
     def before_decisions(self, now: datetime) -> None:
         """There is nothing to bring up to date."""
+
+    def quiet_until(self, now: datetime) -> None:
+        """There never will be."""
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from config.settings import Settings
 from execution.exits import ExitPolicy
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP
-from strategy.foresight import ForeseeingStrategy, Foresight
+from strategy.foreseeing import ForeseeingStrategy
+from strategy.foresight import Foresight
 from strategy.learning.bundles import origin_kind
 from strategy.learning.jobs import specs_of
 from strategy.scalping_strategy import ScalpingStrategy, Scope

@@ -69,8 +69,8 @@ def decision_values(outcome: DecisionOutcome) -> Values:
         float(decision.atr),
         decision.feature_hash,
         _forecasts_text(decision.forecasts),
-        _repeated_text(tuple(decision.absent.items())),
-        _repeated_text(tuple(decision.versions.items())),
+        repeated_text(tuple(decision.absent.items())),
+        repeated_text(tuple(decision.versions.items())),
         outcome.order_key,
         int(outcome.latency_us),
     )
@@ -304,7 +304,7 @@ def _read_side(text: str | None) -> Side | None:
 
 def _forecasts_text(forecasts: Mapping[str, Forecast]) -> str:
     """What `json_text` makes of forecasts, at a fraction of the time: there is a row of them for every bar."""
-    return "{" + ",".join(f"{_quoted(slot)}:{_forecast_text(forecasts[slot])}" for slot in sorted(forecasts)) + "}"
+    return "{" + ",".join(f"{quoted(slot)}:{_forecast_text(forecasts[slot])}" for slot in sorted(forecasts)) + "}"
 
 
 def _forecast_text(forecast: Forecast) -> str:
@@ -315,12 +315,13 @@ def _forecast_text(forecast: Forecast) -> str:
 
 
 @lru_cache(maxsize=256)
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as JSON has it."""
     return _encode(name)
 
 
 @lru_cache(maxsize=256)
-def _repeated_text(items: tuple[tuple[str, int | str], ...]) -> str:
+def repeated_text(items: tuple[tuple[str, int | str], ...]) -> str:
     """What `json_text` makes of a mapping that one bar after the other repeats."""
     return json_text(dict(items))
 

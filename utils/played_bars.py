@@ -6,7 +6,7 @@ from typing import Protocol
 
 from config.errors import InsufficientHistory
 from execution.simulated.series import Rates
-from market_data.bars import Bars, Capabilities, Timeframe, bars_from_rates
+from market_data.bars import Bars, Capabilities, IntArray, Timeframe, bars_from_rates
 from market_data.clock import BrokerTime
 from market_data.loader import BarLoader
 
@@ -19,6 +19,14 @@ class Played(Protocol):
 
     def closed(self, symbol: str, timeframe: int) -> int:
         """How many bars of a timeframe have closed."""
+        ...
+
+    def closed_at(self, symbol: str, timeframe: int, instants: IntArray) -> IntArray:
+        """How many will have closed at instants to come, UTC epoch milliseconds."""
+        ...
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open, at most `count` instants; none while prices can do something to the account."""
         ...
 
     def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:
@@ -35,14 +43,19 @@ class PlayedBars:
         timeframe: bar length.
         broker_time: the server's clock.
         reach: bars that a decision looks back on.
+        limit: bars of a symbol from now on that may be decided; blocks beyond them are not worked out. None: all.
     """
 
-    def __init__(self, market: Played, loader: BarLoader, timeframe: Timeframe, broker_time: BrokerTime, reach: int) -> None:
+    def __init__(
+        self, market: Played, loader: BarLoader, timeframe: Timeframe, broker_time: BrokerTime, reach: int, limit: int | None = None
+    ) -> None:
         self._market = market
         self._loader = loader
         self._timeframe = timeframe
         self._broker_time = broker_time
         self._reach = reach
+        self._limit = limit
+        self._ends: dict[str, int] = {}
         self._held: dict[str, tuple[int, int, Bars]] = {}
 
     def window(self, symbol: str, count: int) -> Bars:
@@ -63,13 +76,30 @@ class PlayedBars:
         """What the source records beside prices."""
         return self._loader.declare(symbol)
 
+    def newest(self, symbol: str) -> int:
+        """When the newest closed bar opened, UTC epoch seconds."""
+        return self.window(symbol, 1).time.item(-1)
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open; see `Played`."""
+        return self._market.instants(count)
+
+    def closing(self, symbol: str, instants: IntArray) -> IntArray:
+        """How many bars will have closed since now, at each of some instants to come."""
+        frame = self._timeframe.constant
+        return self._market.closed_at(symbol, frame, instants) - self._market.closed(symbol, frame)
+
     def block_of(self, symbol: str, time: int) -> int:
         """Number of the block that holds the newest closed bar; `time` is when it opened."""
         return (self._market.closed(symbol, self._timeframe.constant) - 1) // BLOCK
 
     def block(self, symbol: str, number: int) -> tuple[Bars, int]:
-        """The bars of a block behind those that its decisions look back on, and how many these are."""
+        """The bars of a block behind those that its decisions look back on, and how many these are; none beyond the limit."""
         start = number * BLOCK
+        if self._limit is not None:
+            end = self._ends.setdefault(symbol, self._market.closed(symbol, self._timeframe.constant) + self._limit)
+            if start > end:
+                return self._bars(symbol, end, end), 0
         first = max(0, start - self._reach)
         return self._bars(symbol, first, start + BLOCK), start - first
 

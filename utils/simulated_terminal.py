@@ -92,11 +92,15 @@ class CommittingMarket:
 
     def advance(self, stop: threading.Event) -> bool:
         """Opens the next bar."""
-        self._left -= 1
-        if not self._left:
+        self.passed(1)
+        return self._market.advance(stop)
+
+    def passed(self, passes: int) -> None:
+        """Counts passes that were made; commits after every so many."""
+        self._left -= passes
+        if self._left <= 0:
             self._left = self._every
             self._commit()
-        return self._market.advance(stop)
 
 
 @dataclass(frozen=True, slots=True)

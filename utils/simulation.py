@@ -16,7 +16,7 @@ from config.errors import DataError, SettingsError
 from config.settings import Settings
 from execution.simulated import BrokerTerms, SimulatedAccount, SimulatedMT5, default_spec
 from execution.simulated.series import Rates
-from market_data.bars import Bars, Timeframe
+from market_data.bars import Bars, IntArray, Timeframe
 from market_data.clock import BrokerTime
 from market_data.importers import read_market
 from market_data.instruments import SymbolSpec
@@ -42,6 +42,10 @@ class Simulation(SimulatedMT5):
     def closed(self, symbol: str, timeframe: int) -> int:
         """How many bars of a timeframe have closed; the newest of all is taken as forming."""
         return self._market.feeds[symbol].visible(timeframe) - 1
+
+    def closed_at(self, symbol: str, timeframe: int, instants: IntArray) -> IntArray:
+        """The same for instants to come, UTC epoch milliseconds, where every bar opens at one of them."""
+        return self._market.feeds[symbol].visible_at(timeframe, instants) - 1
 
     def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:
         """Bars `start:stop` of a timeframe as they will have closed, in server time; fewer at the end. For replays alone."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from config.errors import OutcomeUnknown, RecordError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState
 from market_data.clock import Clock
-from strategy.decision import DecisionOutcome, JobRun, ModelEvent, TradeEntry, TradeExit
+from strategy.decision import DecisionOutcome, JobRun, Lull, ModelEvent, TradeEntry, TradeExit
 from utils import journal_rows
 from utils.database import Database
+from utils.journal_lulls import lull_values
 from utils.journal_queries import JournalReader
 from utils.journal_records import r_multiple
 from utils.journal_rows import Values, stamp
@@ -96,6 +97,11 @@ class TradeJournal(JournalReader):
     def record_decision(self, outcome: DecisionOutcome) -> bool:
         """Writes what was decided on a bar; False where that bar has its decision."""
         return self._add(_DECISION, journal_rows.decision_values(outcome))
+
+    def record_lulls(self, lulls: Sequence[Lull]) -> None:
+        """Writes what was decided on many bars together, in the order of the passes; all of it or nothing."""
+        with self._writing.transaction() as db:
+            db.executemany(_DECISION, [(*self._scope, *values) for values in lull_values(lulls)])
 
     def record_intent(self, intent: OrderIntent, bar_time: datetime, plan: TradeEntry | None = None) -> None:
         """Writes an order before it is sent; on the disk when this returns.

@@ -158,6 +158,8 @@ class Book:
         self._db.executemany("DELETE FROM working_orders WHERE ticket = ?", [(ticket,) for ticket in changes.done])
 
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
         magic = _MAGIC[table]
         self._db.executemany(_INSERT[table], [(*row[:magic], str(row[magic]), *row[magic + 1 :]) for row in rows])
 

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from config.errors import DataError, HomeError, ScalperError
 from execution.simulated import constants as mt5
 from execution.simulated.book import Book
@@ -22,7 +24,7 @@ from execution.simulated.money import Money
 from execution.simulated.terms import BrokerTerms, default_terms
 from execution.simulated.tick_feed import TickFeed
 from execution.simulated.trade import TradeDesk
-from market_data.bars import Bars
+from market_data.bars import Bars, IntArray
 from market_data.clock import BrokerTime, ManualClock, epoch_msc
 from market_data.instruments import SymbolSpec
 from market_data.quotes import Quotes
@@ -98,6 +100,17 @@ class TerminalCore:
             if moved:
                 self._commit(durable=False)
             return moved
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open, at most `count` instants, UTC epoch milliseconds; none while prices can do something to the account."""
+        with self._lock:
+            return self._market.instants(count) if self._engine.idle else np.zeros(0, np.int64)
+
+    def leap(self, instant: int) -> None:
+        """Plays the market to one of those instants, UTC epoch milliseconds. What happened is committed."""
+        with self._lock:
+            self._engine.leap(instant)
+            self._commit(durable=False)
 
     def advance_to(self, now: datetime) -> None:
         """Plays the market up to an instant, also one inside a bar.

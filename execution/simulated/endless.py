@@ -180,6 +180,14 @@ class DeepSeries(Series):
         """How many bars exist when base bar `position` is the newest."""
         return self._count + self._recent.visible(position)
 
+    def visible_at(self, positions: IntArray) -> IntArray:
+        """The same for many positions."""
+        return self._count + self._recent.visible_at(positions)
+
+    def extremes(self, position: int, young: Young | None) -> tuple[float, float, float]:
+        """Open, high and low of the last visible bar."""
+        return self._recent.extremes(position, young)
+
     def read(self, start: int, stop: int, position: int, young: Young | None) -> Rates:
         """A copy of bars `start:stop` as they stand now."""
         old = self.rows[start : min(stop, self._count)]

@@ -58,6 +58,20 @@ class Engine:
             self._play(now)
             self._market.tell(now)
 
+    @property
+    def idle(self) -> bool:
+        """Whether the market can do nothing to the account; recorded quotes are not looked through for it."""
+        return not (self._ledger.positions or self._ledger.working or self._market.tick_feeds)
+
+    def leap(self, instant: int) -> None:
+        """Goes to an instant to come as playing to it would."""
+        if not self.idle:
+            self.advance_to(instant)
+            return
+        self._market.seek(instant)
+        if instant >= self._midnight:
+            self._midnight = self._market.next_midnight(instant)
+
     def _reach(self, instant: int) -> None:
         """Plays up to an instant at which bars open, then opens them."""
         if instant >= self._midnight or self._ledger.working:

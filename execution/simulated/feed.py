@@ -118,11 +118,20 @@ class Feed(ABC):
         """Bars of a timeframe that exist now, the forming one included."""
         return self.series(timeframe).visible(self.position)
 
+    def visible_at(self, timeframe: int, instants: IntArray) -> IntArray:
+        """How many bars of a timeframe will exist at instants to come, UTC epoch milliseconds, where every bar opens at one of them."""
+        opens = self.time[self.position + 1 : self.position + 1 + len(instants)] * 1000
+        return self.series(timeframe).visible_at(self.position + np.searchsorted(opens, instants, side="right"))
+
     def window(self, timeframe: int, start: int, stop: int) -> Rates:
         """A copy of bars `start:stop` of a timeframe as they stand now."""
         series = self.series(timeframe)
         young = self._young() if stop == series.visible(self.position) else None
         return series.read(start, stop, self.position, young)
+
+    def day(self) -> tuple[float, float, float]:
+        """Open, high and low of the server's day so far."""
+        return self.series(mt5.TIMEFRAME_D1).extremes(self.position, self._young())
 
     def _aggregate(self, timeframe: int) -> Series:
         seconds = TIMEFRAME_SECONDS.get(timeframe)

@@ -12,6 +12,7 @@ import numpy as np
 from config.errors import DataError, InsufficientHistory
 from execution.simulated.feed import BarFeed, Feed
 from execution.simulated.tick_feed import TickFeed
+from market_data.bars import IntArray
 from market_data.clock import BrokerTime, ManualClock, from_epoch
 
 _FINGERPRINT_ROWS = 500
@@ -57,6 +58,12 @@ class Market:
     def next_instant(self) -> int | None:
         """When the next bar of any symbol opens; None at the end of the data."""
         return min((time for feed in self.feeds.values() if (time := feed.next_open) is not None), default=None)
+
+    def instants(self, count: int) -> IntArray:
+        """When the next bars open, at most `count` different instants; in a market of bars alone."""
+        opens = [feed.time[feed.position + 1 : feed.position + 1 + count] for feed in self.bar_feeds]
+        times: IntArray = (opens[0] if len(opens) == 1 else np.unique(np.concatenate(opens))[:count]) * 1000
+        return times
 
     def open_at(self, instant: int) -> list[BarFeed]:
         """Moves the clock to `instant` and opens the bars of that instant; recorded quotes open their own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from execution.simulated import constants as mt5
@@ -9,6 +11,8 @@ from execution.simulated.dealer import Dealer
 from execution.simulated.feed import Feed
 from execution.simulated.ledger import OpenPosition
 from execution.simulated.structs import AccountInfo, BookInfo, Struct, SymbolInfo, TerminalInfo, Tick, TradePosition
+from execution.simulated.terms import BrokerTerms
+from market_data.instruments import SymbolSpec
 
 MAX_BARS = 100_000
 BUILD = 5430
@@ -65,15 +69,17 @@ def position(held: OpenPosition, dealer: Dealer) -> Struct:
 
 def symbol_info(feed: Feed, dealer: Dealer, selected: bool) -> Struct:
     """A symbol: its specification, its quote and its day so far."""
-    values = {**_BLANK, **_specification(feed), "select": selected, "visible": selected}
+    values = {**_specification(feed.spec, feed.terms), "select": selected, "visible": selected}
     if feed.position >= 0:
         values |= _quotes(feed) | _values(feed, dealer)
     return SymbolInfo(values.values())
 
 
-def _specification(feed: Feed) -> dict[str, Any]:
-    spec, terms = feed.spec, feed.terms
+@lru_cache(maxsize=64)
+def _specification(spec: SymbolSpec, terms: BrokerTerms) -> Mapping[str, Any]:
+    """Every field, with what does not change with the quotes."""
     return {
+        **_BLANK,
         "digits": spec.digits,
         "spread_float": True,
         "ticks_bookdepth": 1,
@@ -109,8 +115,7 @@ def _specification(feed: Feed) -> dict[str, Any]:
 
 
 def _quotes(feed: Feed) -> dict[str, Any]:
-    now, day = feed.tick, feed.window(mt5.TIMEFRAME_D1, feed.visible(mt5.TIMEFRAME_D1) - 1, feed.visible(mt5.TIMEFRAME_D1))[0]
-    low, high, opened = float(day["low"]), float(day["high"]), float(day["open"])
+    now, (opened, high, low) = feed.tick, feed.day()
     return {
         "time": now.time_msc // 1000,
         "spread": round((now.ask - now.bid) / feed.spec.point),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from config.errors import DataError
 from execution.simulated import constants as mt5
-from market_data.bars import RATES_DTYPE, IntArray
+from market_data.bars import RATES_DTYPE, FloatArray, IntArray
 
 Rates = NDArray[np.void]
 
@@ -57,6 +57,7 @@ class Series:
         self._own = rows is base
         self._bytes = np.ascontiguousarray(rows).view(np.uint8).data
         self.time: IntArray = np.ascontiguousarray(rows["time"])
+        self._reach: tuple[FloatArray, FloatArray] | None = None
 
     @classmethod
     def native(cls, base: Rates) -> Series:
@@ -80,6 +81,22 @@ class Series:
     def visible(self, position: int) -> int:
         """How many bars exist when base bar `position` is the newest."""
         return position + 1 if self._own else int(np.searchsorted(self._first, position, side="right"))
+
+    def visible_at(self, positions: IntArray) -> IntArray:
+        """The same for many positions."""
+        return positions + 1 if self._own else np.searchsorted(self._first, positions, side="right")
+
+    def extremes(self, position: int, young: Young | None) -> tuple[float, float, float]:
+        """Open, high and low of the last visible bar; see `read`."""
+        newest = int(self._first[np.searchsorted(self._first, position, side="right") - 1])
+        base = self._base
+        high, low = (young[1], young[2]) if young is not None else (base["high"].item(position), base["low"].item(position))
+        if newest == position:
+            return (young[0] if young is not None else base["open"].item(position)), high, low
+        if self._reach is None:
+            self._reach = _so_far(base["high"], self._first, np.maximum), _so_far(base["low"], self._first, np.minimum)
+        highs, lows = self._reach
+        return base["open"].item(newest), max(high, highs.item(position - 1)), min(low, lows.item(position - 1))
 
     def read(self, start: int, stop: int, position: int, young: Young | None) -> Rates:
         """A copy of bars `start:stop` as they stand now.
@@ -125,6 +142,13 @@ class Series:
         if young is not None:
             row["open"], row["high"], row["low"], row["close"], row["tick_volume"], row["spread"] = young
         return row
+
+
+def _so_far(column: FloatArray, first: IntArray, extreme: np.ufunc) -> FloatArray:
+    """The extreme of each stretch up to each of its rows."""
+    stretches = np.split(column, first[1:])
+    reached: FloatArray = np.concatenate([extreme.accumulate(stretch) for stretch in stretches])
+    return reached
 
 
 def single_increasing(server: IntArray) -> NDArray[np.bool_]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from config.errors import OutcomeUnknown, RecordError
 from execution.orders import Account, Deal, OrderIntent, OrderResult, OrderState, Side
 from market_data.clock import ManualClock
-from strategy.decision import Decision, DecisionOutcome, JobRun, ModelEvent, TradeEntry, TradeExit
-from strategy.predictor import Forecast
+from strategy.decision import Decision, DecisionOutcome, JobRun, Lull, ModelEvent, TradeEntry, TradeExit
+from strategy.predictor import Forecast, Forecasts
 
 START = datetime(2024, 3, 8, 12, 0, tzinfo=UTC)
 DAY = date(2024, 3, 8)
@@ -22,6 +23,15 @@ FORECAST = Forecast(0.5, 0.25, Side.LONG, 0.125)
 def an_outcome(bar_time=START, symbol="EURUSD", action="none"):
     decision = Decision(symbol, bar_time, Side.LONG, "2 of 2 long", {"scalper": FORECAST}, {"xgboost": "expired"}, {"scalper": 3}, 0.125)
     return DecisionOutcome(decision, action, "", "", 345)
+
+
+def a_lull(symbol="EURUSD", passes=(0, 1, 2), slots=("xgboost", "scalper")):
+    rng = np.random.default_rng(len(symbol) + len(passes))
+    count = len(passes)
+    told = {slot: Forecasts(*rng.random((2, count)), rng.choice([-1, 1], count), rng.uniform(-0.1, 0.1, count)) for slot in slots}
+    times = [int((START + (number + 1) * MINUTE).timestamp()) for number in passes]
+    reasons, closes, ranges = [f"none {number}" for number in passes], rng.random(count).tolist(), [0.0, *rng.random(count - 1).tolist()]
+    return Lull(symbol, {"lstm": "asleep"}, {"scalper": 3}, told, passes, times, reasons, closes, ranges, [f"{n:016x}" for n in passes])
 
 
 def an_intent(key="k1", created=START, symbol="EURUSD", purpose="entry"):
@@ -91,6 +101,15 @@ class RecorderContract:
         recorder.record_decision(an_outcome(START + MINUTE))
         recorder.record_decision(an_outcome(START + 9 * MINUTE, "GBPUSD"))
         assert recorder.last_decision("EURUSD") == START + 2 * MINUTE
+
+    def test_decisions_made_together_come_back_as_if_made_one_by_one(self, recorder):
+        lull = a_lull()
+        recorder.record_lulls([lull])
+        for number in range(3):
+            assert recorder.decision("EURUSD", lull.at(number).bar_time) == DecisionOutcome(lull.at(number), "none")
+        assert recorder.counts()["decisions"] == 3
+        recorder.record_lulls([lull])
+        assert recorder.counts()["decisions"] == 3
 
     def test_an_intent_is_unresolved_until_its_order_is_known(self, recorder):
         recorder.record_intent(an_intent("k2", START + MINUTE), START)

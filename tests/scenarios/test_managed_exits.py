@@ -9,7 +9,7 @@ from execution.mt5_client import MT5Client
 from execution.orders import Side
 from strategy.decision import Decision
 from strategy.features import atr
-from strategy.foresight import ForeseeingStrategy
+from strategy.foreseeing import ForeseeingStrategy
 from strategy.scalping_strategy import ScalpingStrategy
 from tests.fakes_daemon import TREES_ONLY, Crash, broker_deals, broker_positions, run_here, table
 from utils.trade_journal import TradeJournal

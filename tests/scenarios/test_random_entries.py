@@ -10,7 +10,7 @@ import pytest
 from execution.orders import Side
 from strategy.decision import Decision
 from strategy.features import atr
-from strategy.foresight import ForeseeingStrategy
+from strategy.foreseeing import ForeseeingStrategy
 from strategy.scalping_strategy import ScalpingStrategy
 from tests.fakes_daemon import SMALL, broker_deals, broker_positions, run_here, table
 from utils.auto_trainer import AutoTrainer

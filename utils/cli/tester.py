@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, MODE = "simulated/1", "simulated"
 
-COMMIT_BARS = 250
+COMMIT_BARS = 1_000
 """A run that is killed goes on from the last of these commits."""
 
 StartOption = Annotated[datetime | None, typer.Option(help="simulated start, UTC; after HISTORY_BARS otherwise")]

@@ -176,6 +176,15 @@ def test_deals_are_not_asked_for_while_nothing_happens(case):
     assert case.book.searches == before + 1
 
 
+def test_until_the_next_search_there_is_nothing_to_do_for_an_account_that_stays(case):
+    account = case.book.account()
+    assert case.guard.quiet_until(account, NOW) == NOW
+    case.guard.observe(account, NOW, DAY)
+    assert case.guard.quiet_until(account, NOW + MINUTE) == NOW + timedelta(hours=1)
+    assert case.guard.quiet_until(case.book.account(), NOW + MINUTE) == NOW + MINUTE  # another record may tell something new
+    assert case.guard.quiet_until(account, NOW + timedelta(hours=2)) == NOW + timedelta(hours=2)
+
+
 @pytest.mark.parametrize("equity", [float("nan"), 0.0, -5.0])
 def test_an_equity_that_is_none_changes_nothing(case, equity):
     case.look()

@@ -256,3 +256,32 @@ class TestBooksThatSayWhenTheyChange:
         case.pass_time()
         case.pass_time()
         assert len(case.asked) == 2
+
+
+def test_it_has_nothing_to_do_before_the_next_search_while_no_book_changes(case):
+    case.pass_time()
+    assert case.watch.quiet_until(case.clock.now()) == case.clock.now()  # these books do not say when they change
+    revision = [1]
+    case.watch._revision = lambda: revision[0]
+    case.pass_time()
+    case.pass_time()
+    looked = case.clock.now()
+    assert looked < case.watch.quiet_until(looked) <= looked + timedelta(hours=1)
+    revision[0] += 1
+    assert case.watch.quiet_until(looked) == looked
+
+
+def test_positions_are_read_again_when_a_book_has_changed(case):
+    seen, revision = [], [1]
+    case.book.positions = lambda symbol=None: seen.append(case.clock.now()) or (held(1, "EURUSD"),)
+    case.watch._revision = lambda: revision[0]
+    for _ in range(3):
+        case.pass_time()
+    assert len(seen) == 1
+    revision[0] += 1
+    case.pass_time()
+    assert len(seen) == 2
+    case.watch._revision = lambda: None
+    case.pass_time()
+    case.pass_time()
+    assert len(seen) == 4

@@ -220,3 +220,22 @@ def test_what_was_known_still_counts_while_the_file_cannot_be_read(paper):
     paper.ask(CPI - timedelta(hours=1))
     paper.path.unlink()
     assert "CPI" in paper.ask(CPI)
+
+
+def test_it_is_known_until_when_a_calendar_is_what_it_is(tmp_path):
+    path = tmp_path / "news.csv"
+    path.write_text(HEAD + ROW + LATER, encoding="utf-8")
+    os.utime(path, (CPI.timestamp(), CPI.timestamp()))
+    desk = NewsDesk(NewsSettings(news_file=path, news_max_age_hours=24), SERVER)
+    assert desk.changes_at(CPI) is None  # not read yet: the next look may tell anything, and so it does
+    now = CPI
+    desk.refresh(now)
+    told = []
+    while (change := desk.changes_at(now)) is not None:
+        assert desk.problem(change) == desk.problem(now)
+        told.append(desk.problem(now))
+        now = change + timedelta(seconds=1)
+    assert told[0] is None
+    assert "NEWS_MAX_AGE_HOURS" in told[1]
+    assert desk.problem(now) == desk.problem(now + timedelta(days=99))
+    assert NewsDesk(NewsSettings(), SERVER).changes_at(CPI) is None

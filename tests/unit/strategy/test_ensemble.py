@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from execution.orders import Side
-from strategy.ensemble import Verdict, combine, combine_many, weights_of
+from strategy.ensemble import Verdict, combine, combine_many, silence, silences, weights_of
 from strategy.predictor import Forecast, Forecasts
 
 LEVEL = {"scalper": 0.05, "xgboost": 0.05, "lstm_EURUSD": 0.05}
@@ -140,3 +140,17 @@ def test_the_more_skilled_of_two_that_disagree_wins_and_the_reason_names_the_wei
     even = combine(forecasts, LEVEL, 1, weights_of({"scalper": 0.2, "xgboost": 0.2}, "skill"))
     assert even.side is None
     assert even.reason.endswith("; weights scalper 2.00, xgboost 2.00")
+
+
+@pytest.mark.parametrize("weights", [None, {"scalper": 0.5, "xgboost": 2.0}])
+def test_silence_is_where_nobody_votes_and_its_words_are_those_of_the_vote(weights):
+    rng = np.random.default_rng(3)
+    thresholds = {"xgboost": 0.1, "scalper": 0.2}
+    told = {slot: Forecasts(*rng.random((2, 300)), rng.choice([-1, 1], 300), rng.uniform(-0.3, 0.3, 300)) for slot in thresholds}
+    told["scalper"].expected_r[7], told["xgboost"].expected_r[7] = 0.0, -0.1  # equally far from voting
+    told["xgboost"].expected_r[8] = 0.1  # at its threshold
+    alone = [combine({slot: one.at(row) for slot, one in told.items()}, thresholds, 1, weights) for row in range(300)]
+    silent = silence(told, thresholds)
+    assert silent.tolist() == [not any(one.votes.values()) for one in alone]
+    words = silences(told, thresholds, weights)
+    assert [words[row] for row in np.flatnonzero(silent)] == [alone[row].reason for row in np.flatnonzero(silent)]

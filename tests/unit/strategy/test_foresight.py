@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from config.settings import FilterSettings
 from market_data.clock import from_epoch
 from strategy.active_models import ActiveModels
 from strategy.features import WARMUP, compute, schema_for
-from strategy.foresight import PARITY, AmongMany, ForeseeingStrategy, Foresight
+from strategy.foreseeing import ForeseeingStrategy
+from strategy.foresight import PARITY, AmongMany, Foresight
 from strategy.predictor import FeatureSchema, Inference, Payoff
 from strategy.scalping_strategy import ScalpingStrategy, Scope
 from tests.fakes_learning import ALL, POLICY, market, still
@@ -27,6 +29,8 @@ PAYOFF = Payoff(1.2, -1.05, 1.1, -1.02)
 
 class Linear:
     """Probabilities from two columns of the newest row and the mean of the oldest; `skew` is what many rows at once add."""
+
+    backend = "onnx"
 
     def __init__(self, kind="random_forest", *, rows=1, threshold=0.0, version=1, skew=0.0, schema=None, slot=None):
         info = info_of(kind, version)
@@ -72,9 +76,9 @@ def decided():
     """Decisions of both strategies on every bar, oldest first; `swaps` are bar -> models put in service before it."""
     opened = []
 
-    def decide(models, bars=BARS, swaps=None, scope=SCOPE, extra=()):
+    def decide(models, bars=BARS, swaps=None, scope=SCOPE, extra=(), filters=None, lulls=None):
         serving = ActiveModels(models)
-        rest = (serving, FilterSettings(), scope, 2.0, lambda symbol: ("scalper", "lstm_EURUSD"), extra)
+        rest = (serving, filters or FilterSettings(), scope, 2.0, lambda symbol: ("scalper", "lstm_EURUSD"), extra)
         opened.append(Foresight(Blocks(bars), extra, workers=2))
         foreseeing, alone = ForeseeingStrategy(opened[-1], *rest), ScalpingStrategy(*rest)
         made = []
@@ -83,6 +87,10 @@ def decided():
                 serving.replace(swaps[end])
             window, now = bars.slice(end - REACH, end), from_epoch(int(bars.time[end - 1])) + timedelta(seconds=60)
             made.append((foreseeing.decide(window, ALL, now), alone.decide(window, ALL, now)))
+            if lulls is not None:
+                time = int(bars.time[end - 1])
+                silent = foreseeing.silent("EURUSD", time, now)
+                lulls.append(foreseeing.lull("EURUSD", time, range(silent), now) if silent else None)
         return made
 
     yield decide
@@ -171,3 +179,59 @@ def test_a_bar_that_no_block_knows_is_decided_by_itself():
         assert foresight.look("EURUSD", int(BARS.time[-1]), ALL, {"scalper": Linear()}) is not None
     finally:
         foresight.close()
+
+
+def foretold(made, lulls):
+    """How many decisions each lull foretold; they are those of their bars alone, to the last bit, and take no side."""
+    told = []
+    for place, lull in zip(count(1), lulls, strict=False):
+        later = [] if lull is None else [alone for _, alone in made[place : place + len(lull)]]
+        assert [lull.at(number) for number in range(len(later))] == later
+        assert all(one.side is None for one in later)
+        told.append(len(later))
+    return told
+
+
+@pytest.mark.parametrize("weights", ["equal", "skill"])
+def test_a_lull_foretells_what_every_bar_alone_decides(decided, weights):
+    lulls = []
+    made = decided(
+        {"scalper": Linear(threshold=0.6), "xgboost": Linear("xgboost", threshold=0.5, rows=3)},
+        filters=FilterSettings(ensemble_weights=weights),
+        lulls=lulls,
+    )
+    assert differing(made) == []
+    assert sum(foretold(made, lulls)) > len(made)
+    assert {one.reason.split()[6] for one, _ in made if one.side is None} == {"scalper", "xgboost"}
+
+
+def test_a_lull_without_models_says_why_there_are_none(decided):
+    lulls = []
+    made = decided({}, BARS.slice(0, REACH + SIZE), lulls=lulls)
+    assert sum(foretold(made, lulls)) > SIZE
+    assert lulls[0].reasons[0] == "no model serves: none has passed the gate yet"
+
+
+def test_a_lull_ends_at_a_gap_at_a_voice_and_at_the_end_of_its_block(decided):
+    lulls = []
+    quiet = still(BARS, REACH - 150, REACH + 5)
+    made = decided({"scalper": Linear(threshold=0.6), "lstm_EURUSD": Linear("lstm", rows=5, threshold=0.6)}, quiet, lulls=lulls)
+    told = foretold(made, lulls)
+    assert told[0] == 0  # the next row has a gap
+    assert max(told) < SIZE
+    assert any(not length and later.side is not None for length, (_, later) in zip(told, made[1:], strict=False))
+
+
+def test_nothing_is_foretold_where_a_model_is_asked_bar_by_bar(decided):
+    lulls = []
+    decided({"scalper": Linear(schema=FeatureSchema(("nowhere",)))}, BARS.slice(0, REACH + 5), lulls=lulls)
+    assert not any(lulls)
+
+
+def test_a_version_is_due_when_it_expires():
+    model = Linear()
+    model.info = replace(model.info, made=int(BARS.time[0]))
+    strategy = ForeseeingStrategy(None, ActiveModels({"scalper": model}), FilterSettings(), replace(SCOPE, expiry_hours=1.0), 2.0)
+    made = from_epoch(int(BARS.time[0]))
+    assert strategy.quiet_until(made) == made + timedelta(hours=1)
+    assert ForeseeingStrategy(None, ActiveModels({"scalper": model}), FilterSettings(), SCOPE, 2.0).quiet_until(made) is None

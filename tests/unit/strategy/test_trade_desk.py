@@ -586,3 +586,32 @@ class TestBooksThatSayWhenTheyChange:
         case.revision += 1
         case.pass_time()
         assert case.trade.ticket
+
+
+class TestQuiet:
+    """When a desk has nothing to do."""
+
+    def flat_desk(self, case):
+        desk = TradeDesk(case.broker, RiskGate(case.risk), POLICY, case.ledger, commission=FEE, revision=lambda: len(case.broker.deals))
+        desk.start(case.clock.now())
+        return desk
+
+    def test_it_is_flat_until_something_is_sent(self):
+        case = Case()
+        case.desk = self.flat_desk(case)
+        assert case.desk.flat
+        case.enter()
+        assert not case.desk.flat
+        case.broker.end(case.trade.ticket, "tp", 1.102)
+        assert not case.desk.flat  # not before the books are read
+        case.pass_time()
+        assert case.desk.flat
+
+    def test_where_the_broker_does_not_say_when_its_books_change_it_is_never_sure(self):
+        assert not Case().desk.flat
+
+    def test_equity_is_due_at_the_next_hour(self):
+        case = Case(start=MONDAY + 7 * MINUTE)
+        assert case.desk.quiet_until(case.clock.now()) == MONDAY + timedelta(hours=1)
+        case.pass_time(timedelta(hours=1))
+        assert case.desk.quiet_until(case.clock.now()) == MONDAY + timedelta(hours=2)

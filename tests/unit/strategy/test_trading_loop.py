@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from execution.orders import Side
 from execution.risk import TradingState
 from market_data.bars import Capabilities
 from market_data.clock import ManualClock
-from strategy.decision import DecisionOutcome
+from strategy.decision import DecisionOutcome, Lull
 from strategy.trading_loop import FAULTS_PER_HOUR, TradingLoop
 from tests.fakes_daemon import MINUTE, MONDAY, a_decision, bars_until
 from tests.fakes_recorder import ListRecorder
@@ -103,6 +104,64 @@ class World:
 
     def asked(self, place):
         return [number for name, _, number in self.calls if name == place]
+
+
+class Stretch:
+    """Silence on the next bars, however many are asked of it; in the last of them somebody settles and watches."""
+
+    def __init__(self, world, passes):
+        self.world, self.passes, self.asked = world, passes, []
+
+    def stretch(self, now, last, room):
+        self.asked.append(self.world.number)
+        count = self.passes if room is None else min(self.passes, room)
+        if not count:
+            return None
+        times = [last["EURUSD"] + 60 * (number + 1) for number in range(count)]
+        empty = [0.0] * count
+        lull = Lull("EURUSD", {}, {}, {}, range(count), times, ["still"] * count, empty, empty, [""] * count)
+        return SimpleNamespace(lulls=(lull,), newest=lull.at(-1))
+
+    def played(self, stretch, now):
+        for _ in stretch.lulls[0].times:
+            self.world.advance(None)
+        yield self.world.clock.now()
+
+
+class TestQuietStretches:
+    def make(self, passes=4, **world):
+        world = World(passes=99, **world)
+        world.flat = True
+        world.loop._quiet = Stretch(world, passes)
+        return world
+
+    def test_every_bar_has_its_decision_and_counts(self):
+        world = self.make(passes=4, limit=13)
+        summary = world.run()
+        assert world.bars() == minutes(*range(13))
+        assert (summary.reason, summary.bars, summary.actions) == ("bars decided", {"EURUSD": 13}, {"none": 13})
+        assert world.asked("decide") == [0, 5, 10]  # the other bars were told of
+        assert world.asked("settle") == [0, 4, 5, 9, 10, 12]
+
+    @pytest.mark.parametrize(("name", "value"), [("flat", False), ("state", TradingState.HALTED)])
+    def test_whoever_holds_something_or_has_halted_goes_bar_by_bar(self, name, value):
+        world = self.make()
+        setattr(world, name, value)
+        world.run()
+        assert world.loop._quiet.asked == []
+
+    def test_after_a_stop_there_is_none(self):
+        world = self.make()
+        world.after_pass = lambda now, last: world.stop.set()
+        world.run()
+        assert world.loop._quiet.asked == []
+        assert world.bars() == minutes(0)
+
+    def test_an_error_on_the_way_stops_entries_and_no_decision_is_written_twice(self):
+        world = self.make(limit=9).fault("settle", ValueError("boom"), 4)
+        world.run()
+        assert world.state is TradingState.REDUCING
+        assert world.bars() == minutes(*range(9))
 
 
 def minutes(*numbers):

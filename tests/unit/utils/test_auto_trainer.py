@@ -487,3 +487,11 @@ def _soon(condition):
     """Whether a thread makes something true before patience ends."""
     pause = Event()
     return any(condition() or pause.wait(0.005) for _ in range(int(PATIENCE / 0.005)))
+
+
+def test_nothing_changes_before_a_job_is_due_or_while_a_swap_waits_for_its_pass():
+    bench = Bench()
+    trainer = bench.trainer
+    assert trainer.quiet_until(START) == min(trainer.get_status().due.values())
+    trainer._held["scalper"] = 3
+    assert trainer.quiet_until(START) == START

@@ -68,6 +68,28 @@ def test_a_block_holds_the_bars_that_will_close(both):
     assert np.array_equal(bars.close[shown], past.close[np.isin(past.time, bars.time)])
 
 
+def test_what_closes_at_the_instants_to_come_is_known(both):
+    module, _, played = both
+    instants = played.instants(60)
+    closing = played.closing("EURUSD", instants)
+    newest = module.closed("EURUSD", played._timeframe.constant)
+    for instant, count in zip(instants.tolist(), closing.tolist(), strict=True):
+        assert module.advance()
+        assert (module.clock.now().timestamp() * 1_000, module.closed("EURUSD", played._timeframe.constant)) == (instant, newest + count)
+    assert played.newest("EURUSD") == played.window("EURUSD", 5).time[-1]
+
+
+def test_blocks_beyond_the_last_bar_asked_for_are_empty(both):
+    module, loader, played = both
+    limited = PlayedBars(module, loader, played._timeframe, played._broker_time, 20, limit=20)
+    newest = int(played.window("EURUSD", 1).time[-1])
+    number = limited.block_of("EURUSD", newest)
+    for ahead in (0, 1, 5):
+        bars, first = limited.block("EURUSD", number + ahead)
+        whole, same = played.block("EURUSD", number + ahead)
+        assert len(bars) <= first if ahead == 5 else (equal(bars, whole) and first == same)
+
+
 def test_beyond_the_end_there_are_no_bars(both):
     _, _, played = both
     bars, first = played.block("EURUSD", 1_000)

@@ -14,7 +14,7 @@ from tests.fakes_terminal import ScriptedTerminal
 from tests.unit.utils.test_terminals import settings_of
 from utils import simulation
 from utils.opened import RunOptions
-from utils.simulated_terminal import SimulatedMarket, _market_text
+from utils.simulated_terminal import CommittingMarket, SimulatedMarket, _market_text
 from utils.terminals import open_terminal
 
 
@@ -137,3 +137,18 @@ def test_wherever_it_lives_it_is_the_same_market(tmp_path, monkeypatch, values):
     assert terminal.blocked("EURUSD") is None
     terminal.interrupt()
     terminal.close()
+
+
+def test_passes_that_were_made_together_count_for_the_next_commit():
+    commits = []
+    market = CommittingMarket(Played(), lambda: commits.append(1), 5)
+    for passes, made in ((4, 0), (1, 1), (3, 1), (9, 2), (4, 2)):
+        market.passed(passes)
+        assert len(commits) == made
+    assert market.advance(Event())
+    assert len(commits) == 3
+
+
+class Played:
+    def advance(self, stop):
+        return True

@@ -13,7 +13,7 @@ import pytest
 from config.errors import OutcomeUnknown, RecordError, StopError, StorageBusy, StorageError
 from execution.orders import OrderState
 from market_data.clock import ManualClock, SystemClock
-from strategy.decision import JobRun, ModelEvent
+from strategy.decision import DecisionOutcome, JobRun, ModelEvent
 from tests.contracts.recorder_contract import (
     DAY,
     FILLED,
@@ -22,6 +22,7 @@ from tests.contracts.recorder_contract import (
     UNKNOWN,
     RecorderContract,
     a_deal,
+    a_lull,
     an_account,
     an_entry,
     an_exit,
@@ -51,6 +52,23 @@ def path(tmp_path):
 def journal(path):
     with closing(journal_at(path)) as journal:
         yield journal
+
+
+@pytest.mark.parametrize("slots", [(), ("scalper",), ("xgboost", "lstm 100%", "scalper")])
+def test_a_lull_leaves_the_rows_of_its_decisions(tmp_path, slots):
+    lulls = [a_lull("EURUSD", (0, 2, 3), slots), a_lull("GBPUSD", (1, 2, 5), slots)]
+    rows = []
+    for name in ("together", "alone"):
+        with closing(journal_at(tmp_path / name)) as journal:
+            if name == "together":
+                journal.record_lulls(lulls)
+            else:
+                for lull, place in ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)):
+                    journal.record_decision(DecisionOutcome(lulls[lull].at(place), "none"))
+        with closing(sqlite3.connect(tmp_path / name)) as db:
+            rows.append(db.execute("SELECT * FROM decisions ORDER BY id").fetchall())
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 6
 
 
 class TestTradeJournalAsRecorder(RecorderContract):

@@ -166,3 +166,34 @@ def test_the_end_of_the_data_changes_nothing():
     before = (terminal.clock.now(), terminal.symbol_info_tick("EURUSD"))
     assert terminal.advance() is False
     assert (terminal.clock.now(), terminal.symbol_info_tick("EURUSD")) == before
+
+
+def state(terminal, symbol="EURUSD"):
+    feed = terminal._market.feeds[symbol]
+    midnight = terminal._engine._midnight
+    return (terminal.clock.now(), feed.position, feed.stage, feed.tick, terminal.symbol_info(symbol), terminal.account_info(), midnight)
+
+
+@pytest.mark.parametrize("instants", [1, 7, 100, 1_500])
+def test_a_leap_ends_where_playing_bar_by_bar_does(instants):
+    """Over midnights of the server and minutes without a bar."""
+    minutes = [minute for minute in range(1_700) if minute % 50 != 7]
+    played, leapt = (make_terminal(make_bars(flat(1.1, len(minutes)), minutes=minutes)) for _ in range(2))
+    coming = leapt.instants(5_000)
+    for _ in range(instants):
+        played.advance()
+    leapt.leap(int(coming[instants - 1]))
+    assert state(leapt) == state(played)
+    for terminal in (played, leapt):
+        order(terminal)
+        terminal.advance()
+    assert state(leapt) == state(played)
+
+
+def test_with_a_position_open_no_instants_are_told_and_a_leap_plays_every_bar():
+    terminal = terminal_with([(1.1, 1.1001, 1.0989, 1.1), *flat(1.1, 3)])
+    last = int(terminal.instants(9)[-1])
+    order(terminal, sl=1.099, tp=1.105)
+    assert len(terminal.instants(9)) == 0
+    terminal.leap(last)
+    assert (terminal.positions_total(), all_deals(terminal)[-1].reason) == (0, SL)

@@ -40,6 +40,9 @@ def test_longer_bars_are_made_of_what_has_been_seen(position, forming, timeframe
         assert (row["open"], row["close"]) == (part["open"][0], part["close"][-1])
         assert (row["high"], row["low"]) == (part["high"].max(), part["low"].min())
         assert (row["tick_volume"], row["spread"]) == (part["tick_volume"].sum(), part["spread"].min())
+    newest = made[-1]
+    assert series.extremes(position, young) == (newest["open"], newest["high"], newest["low"])
+    assert series.visible_at(np.array([0, position])).tolist() == [1, len(made)]
 
 
 def test_reading_gives_a_copy_that_may_be_written():

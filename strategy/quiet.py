@@ -1,0 +1,164 @@
+"""Bars on which nothing can happen, decided together: a replay spends its time where something may.
+
+While no position and no order is open, no model is about to change, and no model takes a side, all that a
+pass leaves is the row of a decision, but where the clock asks for more: equity once an hour, a look for
+transfers. A quiet stretch is a number of such passes to come. Their decisions are written together; the
+market then leaps, by way of every instant at which somebody has something to do, so that this happens when
+it would have happened bar by bar. The stretch ends before the first pass of which any of that is not sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from market_data.bars import IntArray
+from market_data.clock import epoch_msc, from_epoch
+from strategy.decision import Decision, Lull
+
+LONGEST = 512
+"""Most passes in a stretch: a stop that is asked for is heard within a moment."""
+
+Due = Callable[[datetime], datetime | None]
+"""Asked after a pass: the first instant at which somebody may have something to do; now, where that is not known; None: at none."""
+
+
+class Coming(Protocol):
+    """The bars of a market that is played."""
+
+    def newest(self, symbol: str) -> int:
+        """When the newest closed bar opened, UTC epoch seconds."""
+        ...
+
+    def instants(self, count: int) -> IntArray:
+        """When the next passes come, at most `count`, UTC epoch milliseconds; none while the market may touch the account."""
+        ...
+
+    def closing(self, symbol: str, instants: IntArray) -> IntArray:
+        """How many bars of a symbol will have closed since now, at each of these instants."""
+        ...
+
+
+class Silence(Protocol):
+    """Who knows on which bars no model takes a side."""
+
+    def silent(self, symbol: str, time: int, now: datetime) -> int:
+        """On how many bars behind one that was decided no model takes a side."""
+        ...
+
+    def lull(self, symbol: str, time: int, passes: Sequence[int], now: datetime) -> Lull:
+        """The decisions on that many of them, each in its pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Passes to come in which nobody decides to do anything.
+
+    Attributes:
+        instants: of the passes, UTC epoch milliseconds.
+        lulls: the decisions, in the order of the symbols.
+    """
+
+    instants: IntArray
+    lulls: tuple[Lull, ...]
+
+    @property
+    def newest(self) -> Decision:
+        """The last decision."""
+        return max(reversed(self.lulls), key=lambda lull: lull.passes[-1]).at(-1)
+
+
+class Quiet:
+    """Finds the quiet stretch that begins now.
+
+    Args:
+        silence: the strategy.
+        bars: to come.
+        leap: lets the market come to an instant, UTC epoch milliseconds.
+        made: told of passes that are over.
+        ends: of those who may change what is decided.
+        stops: of those who do something by the clock that changes no decision to stay out.
+        symbols: on which decisions are made.
+    """
+
+    def __init__(
+        self,
+        silence: Silence,
+        bars: Coming,
+        leap: Callable[[int], None],
+        *,
+        made: Callable[[int], None],
+        ends: Sequence[Due],
+        stops: Sequence[Due],
+        symbols: Sequence[str],
+    ) -> None:
+        self._silence = silence
+        self._bars = bars
+        self._leap = leap
+        self._made = made
+        self._ends = tuple(ends)
+        self._stops = tuple(stops)
+        self._symbols = tuple(symbols)
+
+    def stretch(self, now: datetime, last: Mapping[str, int], room: int | None) -> Stretch | None:
+        """The quiet passes behind that of `now`; None where the next one has to be made by itself.
+
+        Args:
+            now: of the pass that was made.
+            last: symbol -> when the bar opened that was decided last, UTC epoch seconds.
+            room: most decisions; None: no limit.
+        """
+        instants = self._before_changes(now)
+        if not len(instants) or any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
+            return None
+        closing = {symbol: self._bars.closing(symbol, instants) for symbol in self._symbols}
+        passes = min(self._silent(symbol, last[symbol], closed, now) for symbol, closed in closing.items())
+        if room is not None:
+            passes = min(passes, int(np.searchsorted(np.sum(list(closing.values()), axis=0), room, side="right")))
+        if not passes:
+            return None
+        places = {symbol: _places(closed[:passes]) for symbol, closed in closing.items()}
+        lulls = tuple(self._silence.lull(symbol, last[symbol], places[symbol], now) for symbol in self._symbols if places[symbol])
+        return Stretch(instants[:passes], lulls) if lulls else None
+
+    def played(self, stretch: Stretch, now: datetime) -> Iterator[datetime]:
+        """Brings the market through a stretch; stops wherever somebody has something to do, and at the end."""
+        left = stretch.instants
+        while len(left):
+            due = _first(self._stops, now)
+            place = len(left) - 1 if due is None else min(int(np.searchsorted(left, due)), len(left) - 1)
+            now = from_epoch(int(left[place]) / 1000)
+            self._leap(int(left[place]))
+            left = left[place + 1 :]
+            yield now
+        self._made(len(stretch.instants))
+
+    def _before_changes(self, now: datetime) -> IntArray:
+        """The instants to come before the first at which what is decided may change."""
+        until = _first(self._ends, now)
+        if until is not None and until <= epoch_msc(now):
+            return np.zeros(0, np.int64)
+        instants = self._bars.instants(LONGEST)
+        return instants if until is None else instants[: np.searchsorted(instants, until)]
+
+    def _silent(self, symbol: str, time: int, closed: IntArray, now: datetime) -> int:
+        """How many passes find no other bar of a symbol than such on which no model takes a side, one at a time."""
+        silent = int(np.searchsorted(closed, self._silence.silent(symbol, time, now), side="right"))
+        many = np.flatnonzero(np.diff(closed[:silent], prepend=0) > 1)  # the first of two would be a missed one
+        return int(many[0]) if len(many) else silent
+
+
+def _first(dues: Sequence[Due], now: datetime) -> int | None:
+    """The first instant at which one of them is due, UTC epoch milliseconds."""
+    return min((epoch_msc(due) for ask in dues if (due := ask(now)) is not None), default=None)
+
+
+def _places(closed: IntArray) -> list[int]:
+    """In which pass each bar closes, from how many have closed by each."""
+    places: list[int] = np.flatnonzero(np.diff(closed, prepend=0)).tolist()
+    return places
