@@ -90,7 +90,8 @@ class Versions:
 
     def publish(self, artifact, *, reverse=False, recipe=None, said=(), **options):
         """The forest again; `reverse` takes the other side of everything."""
-        said = {**{name: getattr(artifact.manifest, name) for name in Draft.__dataclass_fields__}, **dict(said)}
+        asked = dict(said)
+        said = {**{name: getattr(artifact.manifest, name) for name in Draft.__dataclass_fields__}, **asked}
         inference = dict(said["inference"])
         if reverse:
             for name in ("weights", "bias"):
@@ -100,7 +101,7 @@ class Versions:
             inference["recipe"] = recipe
         # What a job writes: the version in service, which the candidate was compared with.
         beside = {"parent": self.registry.serving(said["slot"]), "created": utc_text(self.clock.now())}
-        draft = Draft(**{**said, "inference": inference, **beside})
+        draft = Draft(**{**said, **beside, **asked, "inference": inference})
         return self.registry.publish(draft, artifact.files, accept, **options).version
 
     def go_on(self, hours=1.0):

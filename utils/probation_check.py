@@ -112,7 +112,7 @@ class ProbationCheck:
         try:
             if self._is_expired(slot, version, now):
                 return self._move(slot, lambda s: lifecycle.forgotten(s, held, "it expired while it waited"), "")
-            unproven = self._unproven(slot, version)
+            unproven = self._unproven(slot, held, version)
             return self._move(
                 slot, lambda s: lifecycle.called(s, held, self._rules, now, unproven=unproven), f"version {version} has waited"
             )
@@ -120,10 +120,10 @@ class ProbationCheck:
             text = f"version {version} is unfit: {error}"
             return self._move(slot, lambda s: lifecycle.forgotten(s, held, text), text)
 
-    def _unproven(self, slot: str, version: int) -> bool:
+    def _unproven(self, slot: str, held: SlotState, version: int) -> bool:
         """Whether its gate has compared it with another version than the one that serves by now, or with none for want of rows."""
         manifest = self._registry.open(slot, version).manifest
-        return unproven_by(manifest.gate_report) or manifest.parent != self._registry.serving(slot)
+        return unproven_by(manifest.gate_report) or bool(lifecycle.overtaken(held, manifest.parent, self._registry.serving(slot)))
 
     def _finding(self, versus: Versus, most_bars: int, now: datetime) -> Finding:
         blocks = self._trials.blocks(versus, now)
@@ -131,13 +131,14 @@ class ProbationCheck:
         return judged(blocks, alpha=alpha, margin=self._settings.probation_margin_r, most_bars=most_bars)
 
     def _shadow_bars(self, slot: str, held: SlotState, version: int) -> int:
-        """SHADOW_BARS; a changed recipe needs as many as the gate's comparison would have."""
+        """SHADOW_BARS; one that was not compared with what votes, or has another recipe, needs as many as the gate's comparison would have."""
         least = self._settings.shadow_bars
         if held.voting is None:
             return max(least, 1)
-        recipes = {recipe_of(self._registry.open(slot, number).manifest) for number in (version, held.voting)}
-        block_bars = 2 * (self._workshop.policy.horizon + 1)
-        return max(least, self._workshop.settings.gate.min_compare_blocks * block_bars if len(recipes) > 1 else 1)
+        newer, older = (self._registry.open(slot, number).manifest for number in (version, held.voting))
+        if newer.parent == older.version and recipe_of(newer) == recipe_of(older):
+            return max(least, 1)
+        return max(least, self._workshop.settings.gate.min_compare_blocks * 2 * (self._workshop.policy.horizon + 1))
 
     def _expiry(self, slot: str, active: int, former: int, now: datetime) -> str:
         """Why there is nothing left to compare; empty where both may vote: a slot is never put back into silence."""

@@ -302,6 +302,18 @@ def test_a_changed_recipe_without_rows_to_compare_waits_in_shadow_for_them(world
     assert world.slot.active == 2
 
 
+def test_a_candidate_that_a_rollback_overtook_waits_as_long(world, artifact):
+    """It was compared with version 2, which somebody put out of service while it was trained."""
+    world.publish(artifact)
+    world.publish(artifact)
+    world.registry.rollback("scalper")
+    world.publish(artifact, said={"parent": 2})
+    begun = world.clock.now()
+    assert (world.slot.active, world.slot.shadow.version) == (1, 3)
+    assert world.until_something_happens().outcome == "promoted"
+    assert world.clock.now() - begun >= 30 * 2 * 16 * timedelta(minutes=1)
+
+
 def test_a_changed_recipe_that_waited_is_in_shadow_before_it_serves(world, artifact):
     """That it had to wait compares it with nobody."""
     world.publish(artifact)
