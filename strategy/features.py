@@ -162,14 +162,13 @@ def _rows(bars: Bars, rows: int, filled_by: tuple[Family, ...]) -> Matrix:
 
 
 # --- families -----------------------------------------------------------------------------------
-# A family is a tuple of names and one function from the past to columns in that order.
 
 UNIT = SLOW // 2
 """Bars of the ATR in which distances are measured."""
 
 
 class Family:
-    """Columns that are computed together."""
+    """Columns that are computed together: their names, and one function from the past to their values in that order."""
 
     def __init__(self, names: tuple[str, ...], columns: Callable[[Past], Iterable[Column]]) -> None:
         self.names = names
@@ -215,8 +214,8 @@ def _volatility(past: Past) -> Iterable[Column]:
 def _deviation(past: Past, series: FloatArray, period: int) -> Column:
     """Standard deviation of the last `period` values."""
     mean = past.mean(series, period)
-    spread: Column = np.sqrt(past.larger(past.mean(series * series, period) - mean * mean, 0.0))
-    return spread
+    deviation: Column = np.sqrt(past.larger(past.mean(series * series, period) - mean * mean, 0.0))
+    return deviation
 
 
 def _trend(past: Past) -> Iterable[Column]:
@@ -351,8 +350,8 @@ def _volume(past: Past) -> Iterable[Column]:
 def _spread(past: Past) -> Iterable[Column]:
     """Spread against its own average, 0 where they agree; a spread of nothing is a real one."""
     assert past.bars.spread is not None  # noqa: S101  # families() asks for this family only then
-    spread = past.bars.spread
-    return (np.log1p(past.share(past.at(spread), past.mean(spread, 60), 1.0)) - np.log(2.0),)
+    average = past.mean(past.bars.spread, 60)
+    return (np.log1p(past.share(past.at(past.bars.spread), average, 1.0)) - np.log(2.0),)
 
 
 ALWAYS = (
