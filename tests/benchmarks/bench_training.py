@@ -79,7 +79,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     retrain(settings_of(*TINY), history().tail(20_000))  # imports and first calls are no part of a retrain
     yield _overhead(settings, rounds=1 if quick else 10)
     yield _peak(quick)
-    yield from _beside_the_loop(rounds=2 if quick else 10)
+    yield from _beside_the_loop(TINY if quick else SMALL, rounds=2 if quick else 10)
 
 
 # --- a whole retrain ----------------------------------------------------------------------------
@@ -204,18 +204,19 @@ def peak_of_a_retrain(quick: bool) -> float:
 # --- beside the loop ----------------------------------------------------------------------------
 
 
-def _beside_the_loop(rounds: int) -> Iterator[Figure]:
+def _beside_the_loop(sizes: tuple[Mapping[str, Any], Mapping[str, Any]], rounds: int) -> Iterator[Figure]:
     decide = _decider()
     idle, thread, process = (np.empty((rounds, 2)) for _ in range(3))  # p99 and the longest, seconds
     _until(decide, lambda start: perf_counter() - start > 1.0)
     for turn in range(rounds):
         idle[turn] = _until(decide, lambda start: perf_counter() - start > 3.0)
         for found, apart in ((thread, False), (process, True)):
-            trainer = threading.Thread(target=_train_quietly, args=(apart,))
+            trainer = threading.Thread(target=_train_quietly, args=(sizes, apart))
             trainer.start()
             found[turn] = _until(decide, lambda start, trainer=trainer: not trainer.is_alive())
             trainer.join()
-    note = f"{rounds} rounds of idling and two retrains; a decision every {1e3 * PAUSE_S:g} ms"
+    rows = f"{sizes[0]['tree_train_rows']:,} rows for the trees, {sizes[1]['lstm_train_rows']:,} for the BiLSTM"
+    note = f"{rounds} rounds of idling and two retrains ({rows}); a decision every {1e3 * PAUSE_S:g} ms"
     for name, found, budget in (("thread", thread, 1.75), ("process", process, 1.5)):
         ratio = float(np.median(found[:, 0] / idle[:, 0]))
         what = f"99th percentile of a decision while a {name} trains, over idle"
@@ -255,7 +256,7 @@ def _until(decide: Callable[[], None], done: Callable[[float], bool]) -> tuple[f
     return float(np.percentile(times, 99)), max(times)
 
 
-def _train_quietly(apart: bool) -> None:
+def _train_quietly(sizes: tuple[Mapping[str, Any], Mapping[str, Any]], apart: bool) -> None:
     """As the AutoTrainer's thread does."""
     step_back(1)
-    retrain(settings_of(*TINY), history().tail(20_000), apart)
+    retrain(settings_of(*sizes), history().tail(20_000), apart)
