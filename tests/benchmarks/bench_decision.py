@@ -102,7 +102,7 @@ def _run_of(kind: str, bars: Bars) -> Call:
     given = select(kind, compute(bars, FEATURES), model.info.schema, model.info.rows)
     scorer, rows = (model.network, model.preprocess(given)) if kind == "lstm" else (model.scorer, given.values)
     session, outputs, inputs = scorer.session, (scorer.output_name,), {scorer.input_name: rows}
-    return lambda: session.run(outputs, inputs)
+    return lambda: session.run(outputs, inputs, None)
 
 
 def plain_way(loader: BarLoader) -> Call:

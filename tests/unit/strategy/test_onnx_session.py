@@ -16,7 +16,7 @@ def test_a_classifier_gives_probabilities_as_its_second_output():
 
 
 def test_sessions_use_one_thread():
-    options = open_session(compiled_files("xgboost")[".onnx"], 1).session.get_session_options()
+    options = open_session(compiled_files("xgboost")[".onnx"], 1).session.session_options
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
