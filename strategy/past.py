@@ -43,7 +43,7 @@ def sums(series: FloatArray, period: int) -> FloatArray:
 
 
 _SUMMED_IN_ORDER = 11
-"""Longest window that NumPy's correlation adds up value by value; longer ones are dot products, which take half the time by themselves."""
+"""Longest window that NumPy's correlation adds up value by value; longer ones are dot products, which cost less by themselves."""
 
 
 @cache

@@ -22,8 +22,7 @@ NICE = 5
 _BELOW_NORMAL = -1  # THREAD_PRIORITY_BELOW_NORMAL
 
 SWITCH_SECONDS = 2e-5
-"""Longest wait for the interpreter's lock behind Python code. Python's own 5 ms would be several decisions; at 0.1 ms the slowest
-tenth of the decisions beside a retrain took a seventh longer than at this."""
+"""Longest wait for the interpreter's lock behind Python code; Python's own 5 ms would be several decisions."""
 
 
 def step_back(threads: int) -> None:

@@ -45,8 +45,10 @@ def test_bars_were_decided_while_models_were_trained(home):
         begun = max(
             at(job["started"]) for job in table(home, "job_runs") if job["job"] == f"train:{row['slot']}" and job["started"] <= row["at"]
         )
-        meanwhile[row["slot"]] += sum(begun <= bar < at(row["at"]) - MINUTE for bar in bars)
-    # Over all trainings of a slot: on a machine that is busy with other things a small forest is there before the third bar.
+        decided = sum(begun <= bar < at(row["at"]) - MINUTE for bar in bars)
+        assert decided > 0, row["slot"]
+        meanwhile[row["slot"]] += decided
+    # More than two over all trainings of a slot: on a machine that is busy a small forest is there before the third bar.
     assert min(meanwhile.values()) > 2, meanwhile
 
 
