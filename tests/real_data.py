@@ -14,10 +14,15 @@ from market_data.importers import import_file
 _BESIDE = Path(__file__).resolve().parents[2]
 
 
+def found_folder() -> Path | None:
+    """The folder of recorded data, where there is one."""
+    candidates = [os.environ.get("REAL_DATA", ""), str(_BESIDE / "shared/data/dev"), str(_BESIDE.parent / "shared/data/dev")]
+    return next((Path(place) for place in candidates if place and Path(place).is_dir()), None)
+
+
 def folder():
     """The folder of recorded data, or a skip where there is none."""
-    candidates = [os.environ.get("REAL_DATA", ""), str(_BESIDE / "shared/data/dev"), str(_BESIDE.parent / "shared/data/dev")]
-    found = next((Path(place) for place in candidates if place and Path(place).is_dir()), None)
+    found = found_folder()
     if found is None:
         pytest.skip("no recorded data: set REAL_DATA to a folder of price files")
     return found

@@ -22,6 +22,7 @@ import numpy as np
 
 from execution.exits import ExitPolicy
 from market_data.bars import Bars
+from market_data.importers import import_file
 from strategy.features import WARMUP, atr, compute
 from strategy.predictor import Forecast, Matrix, Predictor
 from strategy.tree_predictor import tree_scores
@@ -29,8 +30,10 @@ from tests.benchmarks.bench_replay import CALM, HISTORY, Scene, run_settings, se
 from tests.benchmarks.harness import Figure, FloatArray
 from tests.benchmarks.service import FEATURES, served
 from tests.fakes_learning import market
+from tests.real_data import found_folder
 
 ABSENT = "`backtesting` is not installed here: `python -m pip install backtesting` in an environment of its own"
+RECORDED = "EURUSD_M1_20180531_20180629_mt5.csv.gz"
 CASH, LEVERAGE = 1_000_000.0, 100.0
 SIZE, COST = 10_000, 1e-4
 """Units of an entry, and the round trip in price units from which the least stop follows."""
@@ -41,7 +44,7 @@ Asked = Callable[[int], Forecast]
 def figures(quick: bool) -> Iterator[Figure]:
     """Bars a second of both, the model asked bar by bar and about all bars at once."""
     rounds, few, many = (3, 400, 2_048) if quick else (10, 2_048, 20_480)
-    bars = market(HISTORY + many + 2, seed=4, edge=1.0)
+    bars, origin = _bars(HISTORY + many + 2)
     table = compute(bars, FEATURES).values
     models = serving(table[WARMUP : WARMUP + 2_000], CALM, "xgboost")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -49,10 +52,18 @@ def figures(quick: bool) -> Iterator[Figure]:
         for batched, count in ((False, few), (True, many)):
             scene = Scene(source, models, count)
             ours, theirs = _turns(scene, bars, table, rounds, batched=batched)
-            yield _figure(ours, theirs, rounds, count, batched=batched)
+            yield _figure(ours, theirs, f"{rounds} rounds of {count} {origin} bars", batched=batched)
 
 
-def _figure(ours: list[float], theirs: list[float], rounds: int, count: int, *, batched: bool) -> Figure:
+def _bars(count: int) -> tuple[Bars, str]:
+    """The newest bars of a recorded month of EURUSD; of the synthetic market where none is at hand."""
+    folder = found_folder()
+    if folder is None or not (folder / RECORDED).exists():
+        return market(count, seed=4, edge=1.0), "synthetic"
+    return import_file(folder / RECORDED).bars.tail(count), "recorded"
+
+
+def _figure(ours: list[float], theirs: list[float], played: str, *, batched: bool) -> Figure:
     way = "all bars at once" if batched else "bar by bar"
     return Figure(
         "peer_batched_bars_per_s" if batched else "peer_bars_per_s",
@@ -62,7 +73,7 @@ def _figure(ours: list[float], theirs: list[float], rounds: int, count: int, *, 
         reference=float(np.median(theirs)) if theirs else None,
         reference_is=f"backtesting, the same model asked {way}" if theirs else "",
         at_least=True,
-        note=f"{rounds} rounds of {count} bars; ours writes a journal and a broker's book" if theirs else ABSENT,
+        note=f"{played}; ours writes a journal and a broker's book" if theirs else f"{played}; {ABSENT}",
     )
 
 
