@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from loguru import logger
@@ -216,7 +217,7 @@ class TradeDesk:
             return DecisionOutcome(decision, "denied", f"terminal: {trouble}")
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
-            review = self._review(proposal, state)
+            review = self._gate.review(proposal, state, partial(self._priced, proposal))
         except (RetryError, SkipError) as error:
             return DecisionOutcome(decision, "denied", f"terminal: {error}")
         if isinstance(review, Denied):
@@ -252,14 +253,13 @@ class TradeDesk:
             foreign=0 if account.hedging else self._broker.foreign_positions(symbol),
         )
 
-    def _review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
+    def _priced(self, proposal: Proposal, state: RiskState) -> RiskState:
         symbol, side = proposal.spec.name, proposal.side
-        priced = replace(
+        return replace(
             state,
             margin_per_lot=self._broker.margin_for(side, symbol, 1.0, proposal.entry),
             profit_per_lot=self._broker.profit_per_lot(side, symbol, proposal.entry, proposal.sl),
         )
-        return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
         """Counted in the window; before it every bar length counts, for there may have been a bar."""

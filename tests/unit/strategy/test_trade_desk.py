@@ -145,13 +145,21 @@ class TestEntries:
         case.pass_time()
         assert case.enter().action == "sent"
 
-    @pytest.mark.parametrize("function", ["account", "spec", "quote", "positions", "profit_per_lot"])
+    @pytest.mark.parametrize("function", ["account", "spec", "quote", "positions", "margin_for", "profit_per_lot"])
     def test_a_terminal_that_does_not_answer_is_a_denial(self, case, function):
         case.broker.failing.add(function)
         outcome = case.enter()
         assert outcome.action == "denied"
         assert f"terminal: {function}" in outcome.detail
         assert not case.broker.sent
+
+    @pytest.mark.parametrize("function", ["margin_for", "profit_per_lot"])
+    def test_what_a_lot_costs_is_not_asked_where_a_rule_denies(self, case, function):
+        case.enter()
+        case.pass_time()
+        case.broker.failing.add(function)
+        outcome = case.enter()
+        assert (outcome.action, outcome.detail.split(":")[0]) == ("denied", "max_positions_per_symbol")
 
     def test_a_symbol_that_is_still_loading_is_a_denial(self, case):
         case.broker.known_spec = replace(case.broker.known_spec, tick_value_loss=0.0)
