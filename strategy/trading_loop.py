@@ -228,8 +228,8 @@ class TradingLoop:
         """Makes quiet passes to come together; settles and watches in those in which there may be something to do."""
         now = self._clock.now()
         room = None if self._limit is None else self._limit - self._decided
-        idle = self._desk.flat and self._desk.state is not TradingState.HALTED
-        stretch = quiet.stretch(now, self._last, room) if idle else None
+        halted = self._desk.state is TradingState.HALTED
+        stretch = None if halted else quiet.stretch(now, self._last, room, self._untended)
         if stretch is None:
             return
         self._recorder.record_lulls(stretch.lulls)
@@ -241,6 +241,9 @@ class TradingLoop:
             self._desk.settle(instant)
             self._watcher.after_pass(instant, self._newest)
         self._newest = stretch.newest
+
+    def _untended(self, symbol: str) -> int | None:
+        return self._desk.untended(symbol, partial(self._source.window, symbol, self._window))
 
     @contextmanager
     def _apart(self, symbol: str) -> Iterator[None]:
