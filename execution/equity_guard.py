@@ -112,7 +112,7 @@ class EquityGuard:
         if self._fault:
             return
         mark = self.mark or Watermark(account.equity, max(self._transfers, default=0), utc_text(now))
-        self._keep(followed(mark, account.equity, self._limit, utc_text(now)))
+        self._keep(followed(mark, account.equity, self._limit, now))
         self._followed = account
 
     def quiet_until(self, account: Account, now: datetime) -> datetime:

@@ -23,6 +23,8 @@ from strategy.decision import Decision, Lull
 LONGEST = 512
 """Most passes in a stretch: a stop that is asked for is heard within a moment."""
 
+_NONE: IntArray = np.zeros(0, np.int64)
+
 Untended = Callable[[str], int | None]
 """On how many bars of a symbol to come no trade has to be managed, where no order is sent; None: on any number."""
 
@@ -117,12 +119,11 @@ class Quiet:
             room: most decisions; None: no limit.
             untended: says where a trade has to be managed.
         """
-        if any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
+        silent = {symbol: self._silence.silent(symbol, last[symbol], now) for symbol in self._symbols if symbol in last}
+        if not any(silent.values()) or any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
             return None
-        still = {symbol: self._still(symbol, last[symbol], now, untended) for symbol in self._symbols}
-        if not any(still.values()):
-            return None
-        instants = self._before_changes(now)
+        still = {symbol: bars if (alone := untended(symbol)) is None else min(bars, alone) for symbol, bars in silent.items()}
+        instants = self._before_changes(now) if any(still.values()) else _NONE
         if not len(instants):
             return None
         closing = {symbol: self._bars.closing(symbol, instants) for symbol in self._symbols}
@@ -151,15 +152,9 @@ class Quiet:
         """The instants to come before the first at which what is decided may change."""
         until = _first(self._ends, now)
         if until is not None and until <= epoch_msc(now):
-            return np.zeros(0, np.int64)
+            return _NONE
         instants = self._bars.instants(LONGEST)
         return instants if until is None else instants[: np.searchsorted(instants, until)]
-
-    def _still(self, symbol: str, time: int, now: datetime, untended: Untended) -> int:
-        """On how many bars of a symbol nothing is decided and nothing managed."""
-        silent = self._silence.silent(symbol, time, now)
-        alone = untended(symbol) if silent else None
-        return silent if alone is None else min(silent, alone)
 
 
 def _passes(closed: IntArray, still: int) -> int:
