@@ -205,9 +205,7 @@ class TradingLoop:
 
     def _pass(self) -> None:
         now = self._clock.now()
-        self._managing = True
-        self._desk.settle(now)
-        self._managing = False
+        self._settle(now)
         self._told = ""
         self._tutor.before_decisions(now)
         started = time.perf_counter_ns()
@@ -219,6 +217,11 @@ class TradingLoop:
                 with self._apart(bars.symbol):
                     self._act(decision, bars, now, latency)
                     self._last[bars.symbol] = int(bars.time[-1])
+
+    def _settle(self, now: datetime) -> None:
+        self._managing = True
+        self._desk.settle(now)
+        self._managing = False
 
     def _watch(self) -> None:
         """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
@@ -238,7 +241,7 @@ class TradingLoop:
             self.summary.bars[lull.symbol] += len(lull)
             self.summary.actions["none"] = self.summary.actions.get("none", 0) + len(lull)
         for instant in quiet.played(stretch, now):
-            self._desk.settle(instant)
+            self._settle(instant)
             self._watcher.after_pass(instant, self._newest)
         self._newest = stretch.newest
 

@@ -169,9 +169,21 @@ class TestQuietStretches:
         assert world.bars() == minutes(0)
 
     def test_an_error_on_the_way_stops_entries_and_no_decision_is_written_twice(self):
-        world = self.make(limit=9).fault("settle", ValueError("boom"), 4)
+        world = self.make(limit=9).fault("watcher", ValueError("boom"), 4)
         world.run()
         assert world.state is TradingState.REDUCING
+        assert world.bars() == minutes(*range(9))
+
+    @pytest.mark.parametrize("place", [4, 5])
+    def test_an_error_over_open_positions_halts_on_the_way_as_in_a_pass(self, place):
+        world = self.make(limit=9).fault("settle", ValueError("boom"), place)
+        assert world.run().reason.startswith("halted")
+        assert world.asked("settle")[-1] == place
+
+    def test_a_terminal_that_does_not_answer_on_the_way_cuts_the_stretch_short(self):
+        world = self.make(limit=9).fault("settle", RetryError("no answer"), 4)
+        world.run()
+        assert world.state is TradingState.ACTIVE
         assert world.bars() == minutes(*range(9))
 
 
