@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
+
+from market_data.clock import utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def moved(mark: Watermark, equity: float, amount: float) -> Watermark:
     return replace(mark, peak=peak)
 
 
-def followed(mark: Watermark, equity: float, limit_percent: float, at: str) -> Watermark:
+def followed(mark: Watermark, equity: float, limit_percent: float, at: datetime) -> Watermark:
     """The mark after a look at equity: higher at a new peak, tripped where the limit is reached.
 
     Args:
@@ -65,8 +68,10 @@ def followed(mark: Watermark, equity: float, limit_percent: float, at: str) -> W
     """
     lost = mark.drawdown_percent(equity)
     if mark.tripped or lost < limit_percent:
-        return replace(mark, peak=max(mark.peak, equity))
-    reason = f"equity {equity:.2f} was {lost:.2f} % below its peak {mark.peak:.2f} at {at}, MAX_DRAWDOWN_PERCENT is {limit_percent:g}"
+        return replace(mark, peak=equity) if equity > mark.peak else mark
+    reason = (
+        f"equity {equity:.2f} was {lost:.2f} % below its peak {mark.peak:.2f} at {utc_text(at)}, MAX_DRAWDOWN_PERCENT is {limit_percent:g}"
+    )
     return replace(mark, tripped=reason)
 
 

@@ -7,6 +7,7 @@ a crash forgets a peak or lifts the switch.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -55,13 +56,16 @@ class EquityGuard:
         terminal: where deals are.
         store: keeps the mark.
         scope: account and mode.
+        revision: a number that grows with every change of the broker's books; None: it does not say.
 
     Attributes:
         mark: None before the first look, and where what was kept cannot be read.
         equity: as last seen.
     """
 
-    def __init__(self, limit_percent: float, terminal: Deals, store: Store, scope: str) -> None:
+    def __init__(
+        self, limit_percent: float, terminal: Deals, store: Store, scope: str, revision: Callable[[], int | None] = lambda: None
+    ) -> None:
         self._limit = limit_percent
         self._terminal = terminal
         self._store = store
@@ -72,6 +76,8 @@ class EquityGuard:
         self._transfers: dict[int, Deal] = {}
         self._balance: float | None = None
         self._searched: datetime | None = None
+        self._revision = revision
+        self._read: int | None = None
         self._followed: Account | None = None
         if self.tripped:
             logger.error("the drawdown switch has tripped: {}; no entries until `resume --drawdown`", self.tripped)
@@ -106,7 +112,7 @@ class EquityGuard:
         if self._fault:
             return
         mark = self.mark or Watermark(account.equity, max(self._transfers, default=0), utc_text(now))
-        self._keep(followed(mark, account.equity, self._limit, utc_text(now)))
+        self._keep(followed(mark, account.equity, self._limit, now))
         self._followed = account
 
     def quiet_until(self, account: Account, now: datetime) -> datetime:
@@ -125,8 +131,10 @@ class EquityGuard:
         start = self._searched or (datetime.fromisoformat(self.mark.seen) if self.mark is not None else now)
         since = min(start - _LATE, day_start)
         known = {ticket: deal for ticket, deal in self._transfers.items() if deal.time >= since}
-        self._transfers = known | {deal.ticket: deal for deal in self._terminal.transfers_between(since, now + _LATE)}
-        self._searched = now
+        revision = self._revision()
+        if revision is None or revision != self._read:  # else the deals are those that were read last, or fewer of them
+            known |= {deal.ticket: deal for deal in self._terminal.transfers_between(since, now + _LATE)}
+        self._transfers, self._read, self._searched = known, revision, now
 
     def _count_transfers(self, equity: float) -> None:
         """Moves the mark by what it does not know of yet."""

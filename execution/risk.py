@@ -8,6 +8,7 @@ are the whole policy, with what a watch knows of the surroundings.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -203,6 +204,10 @@ WATCHED_LIMITS: tuple[Limit, ...] = (*LIMITS, currency_risk, currency_exposure)
 """The same with what a watch knows."""
 
 
+Price = Callable[[RiskState], RiskState]
+"""Fills in `margin_per_lot` and `profit_per_lot`."""
+
+
 class Watch(Protocol):
     """Whoever knows the surroundings of an entry."""
 
@@ -226,13 +231,19 @@ class RiskGate:
         self._rules = RULES if watch is None else WATCHED_RULES
         self._limits = LIMITS if watch is None else WATCHED_LIMITS
 
-    def review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
+    def review(self, proposal: Proposal, state: RiskState, price: Price | None = None) -> Approved | Denied:
         """Approves an entry with its volume, or denies it with the first rule that objects.
 
         A rule that lacks a figure denies; there is no default volume.
 
+        Args:
+            proposal: the entry.
+            state: of the account.
+            price: adds what one lot binds and loses. Limits alone read that, so it is asked when no rule objects: an entry that a
+                rule denies costs the terminal no calculation. None: the state has it.
+
         Raises:
-            RetryError: the watch cannot tell what surrounds the entry: there is no approval.
+            RetryError: the watch cannot tell what surrounds the entry, or the terminal what a lot costs: there is no approval.
         """
         scene = None if self._watch is None else self._watch.scene(proposal, state)
         case = Case(self._risk, proposal, state, scene)
@@ -240,7 +251,7 @@ class RiskGate:
             objection = _ask(rule, case)
             if objection is not None:
                 return Denied(rule.__name__, str(objection))
-        return self._size(case)
+        return self._size(case if price is None else replace(case, state=price(state)))
 
     def _size(self, case: Case) -> Approved | Denied:
         allowed: dict[str, float] = {}

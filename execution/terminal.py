@@ -122,7 +122,9 @@ class PlayedModule(Protocol):
         ...
 
 
-REMEMBERED = frozenset({"account_info", "positions_get", "symbol_info", "symbol_info_tick", "order_calc_margin", "order_calc_profit"})
+REMEMBERED = frozenset(
+    {"account_info", "positions_get", "history_deals_get", "symbol_info", "symbol_info_tick", "order_calc_margin", "order_calc_profit"}
+)
 """Questions whose answers are records that nobody can change."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from execution.orders import Side
+from execution.orders import OrderIntent, Side
 from market_data.clock import from_epoch
 from strategy.predictor import Forecast, Forecasts
 
@@ -138,6 +138,32 @@ class TradeEntry:
     versions: Mapping[str, int]
     expected_r: float
     reason: str
+
+
+def planned_trade(intent: OrderIntent, decision: Decision, risk_money: float) -> TradeEntry:
+    """The trade that an entry is to open; ticket, fill and time follow from the broker's books.
+
+    Args:
+        intent: the order.
+        decision: that it follows.
+        risk_money: account currency lost at the stop; one R.
+    """
+    return TradeEntry(
+        ticket=0,
+        order_key=intent.key,
+        symbol=intent.symbol,
+        side=intent.side,
+        volume=intent.volume,
+        opened=intent.created,
+        bar_time=decision.bar_time,
+        price=intent.price,
+        sl=intent.sl,
+        tp=intent.tp,
+        risk_money=risk_money,
+        versions=decision.versions,
+        expected_r=decision.expected_r,
+        reason=decision.reason,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ it is worked out when the bar closes or long before, and a model asked about fiv
 takes a fraction of the time. Nothing else changes: the loop still meets bar after bar, asks the
 models that serve then, and a decision reads its own row only.
 
-Feature rows and the forecasts of trees are the same to the last bit. A network's differ in the last
-digits, by less than `PARITY`; a bar whose decision, or its wording, could hang on them is decided by itself.
+Feature rows and the forecasts of trees are the same to the last bit; a model says so of itself, and is held to it. A network's
+differ in the last digits, by less than `PARITY`; a bar whose decision, or its wording, could hang on them is decided by itself.
 """
 
 from __future__ import annotations
@@ -127,11 +127,13 @@ class _Said:
         told: one forecast for each bar.
         known: bars of which it could be asked: their windows have no gap.
         lead: R by which the better side is better.
+        slack: most by which an expected R differs from that of a bar alone; 0.0 where none does.
     """
 
     told: Forecasts
     known: Mask
     lead: FloatArray
+    slack: float
 
 
 class Foresight:
@@ -284,22 +286,23 @@ def _said(waited: Future[_Rows | None], model: Predictor) -> _Said | None:
         logger.warning("{} v{}: asked bar by bar: {}", model.info.slot, model.info.version, error)
         return None
     long, short = model.inference.payoff.expected(told.p_long, told.p_short)
-    return _Said(told, known, np.abs(long - short))
+    return _Said(told, known, np.abs(long - short), 0.0 if model.exact else SLACK)
 
 
 def _require_parity(model: Predictor, values: NDArray[np.float32], told: Forecasts, known: Mask) -> None:
-    """Compares the first row of a block with what the model says of it alone.
+    """Compares the bar of a block that is nearest to the model's threshold with what the model says of it alone.
 
     Raises:
-        SlotError: they differ by more than rounding.
+        SlotError: they differ by more than rounding; at all, where the model says that they do not.
     """
     if not known.any():
         return
-    place = int(known.argmax())
-    alone = model.predict(FeatureWindow(model.info.schema, values[place : place + model.info.rows]))
-    worst = max(abs(alone.p_long - told.p_long[place]), abs(alone.p_short - told.p_short[place]))
-    if worst > PARITY:
-        raise SlotError(f"{model.info.slot} v{model.info.version}: many rows at once differ by {worst:.3g}, {PARITY:g} allowed")
+    place = int(np.where(known, np.abs(told.expected_r - model.inference.threshold), np.inf).argmin())
+    alone, among = model.predict(FeatureWindow(model.info.schema, values[place : place + model.info.rows])), told.at(place)
+    allowed = 0.0 if model.exact else PARITY
+    worst = max(abs(alone.p_long - among.p_long), abs(alone.p_short - among.p_short))
+    if worst > allowed or (model.exact and alone != among):
+        raise SlotError(f"{model.info.slot} v{model.info.version}: many rows at once differ by {worst:.3g}, {allowed:g} allowed")
 
 
 def _part(told: Forecasts, part: slice) -> Forecasts:
@@ -309,24 +312,30 @@ def _part(told: Forecasts, part: slice) -> Forecasts:
 def _sure(said: Sequence[_Said], margins: Sequence[FloatArray], size: int) -> Mask:
     """Bars on which no rounding of a forecast can change the decision or its wording, (size,).
 
-    That is where every model could be asked, none is near its threshold or undecided between the sides,
-    no two are equally near to voting, and no figure that may be written is near to being rounded otherwise.
+    That is where every model could be asked, none is near its threshold or undecided between the sides, no two
+    are equally near to voting, and no figure that may be written is near to being rounded otherwise. What is exact is near to nothing.
     """
     sure = np.ones(size, dtype=bool)
     for one, margin in zip(said, margins, strict=True):
-        sure &= one.known & (one.lead > SLACK) & (np.abs(margin) > SLACK)
-    for left, right in combinations(margins, 2):
-        sure &= np.abs(left - right) > 2 * SLACK
+        sure &= one.known & _keeps_sign(one.lead, one.slack) & _keeps_sign(margin, one.slack)
+    for (one, left), (other, right) in combinations(zip(said, margins, strict=True), 2):
+        sure &= _keeps_sign(left - right, one.slack + other.slack)
     for some in range(1, len(said) + 1):
         for group in combinations(said, some):
-            sure &= _steady(np.mean([one.told.expected_r for one in group], axis=0))
+            if slack := max(one.slack for one in group):
+                sure &= _steady(np.mean([one.told.expected_r for one in group], axis=0), slack)
     return sure
 
 
-def _steady(figures: FloatArray) -> Mask:
+def _keeps_sign(figures: FloatArray, slack: float) -> Mask:
+    """Where figures stay on their side of zero, if they differ by no more than the slack."""
+    return np.abs(figures) > slack if slack else np.ones(len(figures), dtype=bool)
+
+
+def _steady(figures: FloatArray, slack: float) -> Mask:
     """Where two decimals read the same a little above and below."""
     cents = 100.0 * figures
-    steady: Mask = (np.abs(cents - np.floor(cents) - 0.5) > 100 * SLACK) & (np.abs(figures) > SLACK)
+    steady: Mask = (np.abs(cents - np.floor(cents) - 0.5) > 100 * slack) & (np.abs(figures) > slack)
     return steady
 
 
@@ -350,6 +359,11 @@ class AmongMany:
     def backend(self) -> str:
         """What runs it."""
         return self.model.backend
+
+    @property
+    def exact(self) -> bool:
+        """Whether a batch changes no bit."""
+        return self.model.exact
 
     def predict(self, window: FeatureWindow) -> Forecast:
         """Forecast for the newest row of a window; see `Predictor.predict`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from loguru import logger
@@ -76,7 +76,10 @@ class LSTMPredictor:
         target: turns the network's output back into a return in ATR.
         network: windows (B, T, F) to scaled returns (B,).
         backend: `onnx` or `torch`.
+        exact: one batch and many differ in the order of float32 sums.
     """
+
+    exact: ClassVar[bool] = False
 
     info: BundleInfo
     inference: Inference

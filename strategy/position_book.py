@@ -160,6 +160,11 @@ class PositionBook:
         return revision is not None and revision == self._settled and not self._astray and self._search.idle
 
     @property
+    def known(self) -> bool:
+        """Whether everything that is open is known, and what `settle` finds next follows from prices and from orders to come."""
+        return self._settled is not None and self._revision() is not None and not self._astray and self._search.idle
+
+    @property
     def flat(self) -> bool:
         """Whether nothing is open or unknown, and nothing changes before somebody sends an order."""
         return not self._open and not self.held and self._is_settled(self._revision())

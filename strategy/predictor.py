@@ -207,6 +207,11 @@ class Predictor(Protocol):
         """What runs it: `onnx`, or else the library that fitted it, which is many times slower."""
         ...
 
+    @property
+    def exact(self) -> bool:
+        """Whether `predict_many` says of a row what `predict` says, to the last bit; else they differ by rounding."""
+        ...
+
     def predict(self, window: FeatureWindow) -> Forecast:
         """Forecast for the newest row of a window.
 

@@ -1,10 +1,10 @@
 """Bars on which nothing can happen, decided together: a replay spends its time where something may.
 
-While no position and no order is open, no model is about to change, and no model takes a side, all that a
-pass leaves is the row of a decision, but where the clock asks for more: equity once an hour, a look for
-transfers. A quiet stretch is a number of such passes to come. Their decisions are written together; the
-market then leaps, by way of every instant at which somebody has something to do, so that this happens when
-it would have happened bar by bar. The stretch ends before the first pass of which any of that is not sure.
+While no model is about to change, none takes a side, and no trade has to be managed, all that a pass decides is a row
+that says so. A quiet stretch is a number of such passes to come. Their decisions are written together; the market then
+leaps, by way of every instant at which somebody has something to do, so that this happens when it would have happened
+bar by bar: equity once an hour, a look for transfers, and while a position is open every single bar, whose prices may
+end it. The stretch ends before the first pass of which any of that is not sure.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from strategy.decision import Decision, Lull
 LONGEST = 512
 """Most passes in a stretch: a stop that is asked for is heard within a moment."""
 
+_NONE: IntArray = np.zeros(0, np.int64)
+
+Untended = Callable[[str], int | None]
+"""On how many bars of a symbol to come no trade has to be managed, where no order is sent; None: on any number."""
+
 Due = Callable[[datetime], datetime | None]
 """Asked after a pass: the first instant at which somebody may have something to do; now, where that is not known; None: at none."""
 
@@ -35,7 +40,7 @@ class Coming(Protocol):
         ...
 
     def instants(self, count: int) -> IntArray:
-        """When the next passes come, at most `count`, UTC epoch milliseconds; none while the market may touch the account."""
+        """When the next passes come, at most `count`, UTC epoch milliseconds; none where that is not known."""
         ...
 
     def closing(self, symbol: str, instants: IntArray) -> IntArray:
@@ -105,19 +110,24 @@ class Quiet:
         self._stops = tuple(stops)
         self._symbols = tuple(symbols)
 
-    def stretch(self, now: datetime, last: Mapping[str, int], room: int | None) -> Stretch | None:
+    def stretch(self, now: datetime, last: Mapping[str, int], room: int | None, untended: Untended) -> Stretch | None:
         """The quiet passes behind that of `now`; None where the next one has to be made by itself.
 
         Args:
             now: of the pass that was made.
             last: symbol -> when the bar opened that was decided last, UTC epoch seconds.
             room: most decisions; None: no limit.
+            untended: says where a trade has to be managed.
         """
-        instants = self._before_changes(now)
-        if not len(instants) or any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
+        silent = {symbol: self._silence.silent(symbol, last[symbol], now) for symbol in self._symbols if symbol in last}
+        if not any(silent.values()) or any(last.get(symbol) != self._bars.newest(symbol) for symbol in self._symbols):
+            return None
+        still = {symbol: bars if (alone := untended(symbol)) is None else min(bars, alone) for symbol, bars in silent.items()}
+        instants = self._before_changes(now) if any(still.values()) else _NONE
+        if not len(instants):
             return None
         closing = {symbol: self._bars.closing(symbol, instants) for symbol in self._symbols}
-        passes = min(self._silent(symbol, last[symbol], closed, now) for symbol, closed in closing.items())
+        passes = min(_passes(closed, still[symbol]) for symbol, closed in closing.items())
         if room is not None:
             passes = min(passes, int(np.searchsorted(np.sum(list(closing.values()), axis=0), room, side="right")))
         if not passes:
@@ -142,15 +152,16 @@ class Quiet:
         """The instants to come before the first at which what is decided may change."""
         until = _first(self._ends, now)
         if until is not None and until <= epoch_msc(now):
-            return np.zeros(0, np.int64)
+            return _NONE
         instants = self._bars.instants(LONGEST)
         return instants if until is None else instants[: np.searchsorted(instants, until)]
 
-    def _silent(self, symbol: str, time: int, closed: IntArray, now: datetime) -> int:
-        """How many passes find no other bar of a symbol than such on which no model takes a side, one at a time."""
-        silent = int(np.searchsorted(closed, self._silence.silent(symbol, time, now), side="right"))
-        many = np.flatnonzero(np.diff(closed[:silent], prepend=0) > 1)  # the first of two would be a missed one
-        return int(many[0]) if len(many) else silent
+
+def _passes(closed: IntArray, still: int) -> int:
+    """How many passes find no other bar of a symbol than so many, one at a time."""
+    passes = int(np.searchsorted(closed, still, side="right"))
+    many = np.flatnonzero(np.diff(closed[:passes], prepend=0) > 1)  # the first of two would be a missed one
+    return int(many[0]) if len(many) else passes
 
 
 def _first(dues: Sequence[Due], now: datetime) -> int | None:

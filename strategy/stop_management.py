@@ -92,6 +92,10 @@ class Caretaker:
             return None
         return self._intent("stop", entry, position, position.volume, now, f"stop from {position.sl:g} to {level:g}", level)
 
+    def untended(self, entry: TradeEntry, bars: Bars) -> int:
+        """On how many bars behind these a trade needs nothing: it has its stop, nobody moves that, and its time is not up."""
+        return 0 if self.policy.manages or not entry.sl else max(0, self.policy.horizon - 1 - bars_held(entry, bars))
+
     def first_stop(self, position: Position, bars: Bars) -> float | None:
         """Where a position that has no stop gets one: as far from its open price as an entry's would be now.
 
@@ -133,6 +137,11 @@ class Caretaker:
             position=entry.ticket,
             reason=reason,
         )
+
+
+def bars_held(entry: TradeEntry, bars: Bars) -> int:
+    """How many of these bars opened after the one that a trade was decided on."""
+    return int((bars.time > entry.bar_time.timestamp()).sum())
 
 
 def held_of(entry: TradeEntry, position: Position) -> Held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from loguru import logger
@@ -16,10 +17,10 @@ from execution.risk import Approved, Denied, Proposal, RiskGate, RiskState, Trad
 from execution.translate import OrderCheck
 from market_data.bars import Bars
 from market_data.instruments import SymbolSpec
-from strategy.decision import Decision, DecisionOutcome, TradeEntry, entry_key
+from strategy.decision import Decision, DecisionOutcome, TradeEntry, entry_key, planned_trade
 from strategy.position_book import Books, PositionBook, Records, Revision, unknown_revision
 from strategy.stop_guard import Mend, StopGuard
-from strategy.stop_management import Caretaker
+from strategy.stop_management import Caretaker, bars_held
 
 EQUITY_EVERY = timedelta(hours=1)
 """Equity is recorded so often, at the first pass of every hour."""
@@ -161,14 +162,9 @@ class TradeDesk:
         self._protect(now)
         self._note_equity(now)
 
-    @property
-    def flat(self) -> bool:
-        """Whether nothing is open or unknown, and nothing changes before somebody sends an order."""
-        return self._book.flat
-
     def quiet_until(self, now: datetime) -> datetime:
-        """When `settle` has something to do again, where the desk stays flat; now, where it may have at any time."""
-        return now if self._equity_hour is None else self._equity_hour + EQUITY_EVERY
+        """When `settle` has something to do again, where no order is sent; now, where it may have at any time."""
+        return now if self._equity_hour is None or not self._book.flat else self._equity_hour + EQUITY_EVERY
 
     def _protect(self, now: datetime) -> None:
         """Sets stops that the broker does not show, and closes what cannot be protected."""
@@ -216,7 +212,7 @@ class TradeDesk:
             return DecisionOutcome(decision, "denied", f"terminal: {trouble}")
         try:
             proposal, state = self._proposal(decision, decision.side), self._risk_state(decision.symbol, bars)
-            review = self._review(proposal, state)
+            review = self._gate.review(proposal, state, partial(self._priced, proposal))
         except (RetryError, SkipError) as error:
             return DecisionOutcome(decision, "denied", f"terminal: {error}")
         if isinstance(review, Denied):
@@ -252,14 +248,13 @@ class TradeDesk:
             foreign=0 if account.hedging else self._broker.foreign_positions(symbol),
         )
 
-    def _review(self, proposal: Proposal, state: RiskState) -> Approved | Denied:
+    def _priced(self, proposal: Proposal, state: RiskState) -> RiskState:
         symbol, side = proposal.spec.name, proposal.side
-        priced = replace(
+        return replace(
             state,
             margin_per_lot=self._broker.margin_for(side, symbol, 1.0, proposal.entry),
             profit_per_lot=self._broker.profit_per_lot(side, symbol, proposal.entry, proposal.sl),
         )
-        return self._gate.review(proposal, priced)
 
     def _bars_since_loss(self, symbol: str, bars: Bars) -> int | None:
         """Counted in the window; before it every bar length counts, for there may have been a bar."""
@@ -286,7 +281,7 @@ class TradeDesk:
         refusal = self._refusal(intent)
         if refusal is not None:
             return DecisionOutcome(decision, "denied", f"order_check: {refusal}")
-        result = self._send(intent, decision.bar_time, _plan(intent, decision, approved))
+        result = self._send(intent, decision.bar_time, planned_trade(intent, decision, approved.risk_money))
         actions = {OrderState.REJECTED: "rejected", OrderState.UNKNOWN: "unknown"}
         return DecisionOutcome(decision, actions.get(result.state, "sent"), result.message, intent.key)
 
@@ -317,14 +312,27 @@ class TradeDesk:
         these bars: a market that is closed does not use their time up.
         """
         for entry in self.open_trades:
-            held = int((bars.time > entry.bar_time.timestamp()).sum())
-            left_over = bool(self._symbols) and entry.symbol not in self._symbols
-            if (entry.symbol == symbol or left_over) and held >= self._policy.horizon:
+            left_over = self._is_left_over(entry)
+            if (entry.symbol == symbol or left_over) and bars_held(entry, bars) >= self._policy.horizon:
                 self.close(entry, "time", now)
             elif entry.symbol == symbol or left_over:
                 self._give_stop(entry, None if left_over else bars, now)
                 if self._policy.manages and not left_over:
                     self._tend(entry, bars, now)
+
+    def _is_left_over(self, entry: TradeEntry) -> bool:
+        return bool(self._symbols) and entry.symbol not in self._symbols
+
+    def untended(self, symbol: str, window: Callable[[], Bars]) -> int | None:
+        """On how many bars to come `manage` has nothing to do, where no order is sent; 0 where that is not sure, None: on any.
+
+        Args:
+            symbol: of the bars.
+            window: its newest ones; asked where a trade is open.
+        """
+        if not self._book.known or any(map(self._is_left_over, self.open_trades)):
+            return 0
+        return min((self._caretaker.untended(entry, window()) for entry in self.open_trades if entry.symbol == symbol), default=None)
 
     def _give_stop(self, entry: TradeEntry, bars: Bars | None, now: datetime) -> None:
         """Protects what was adopted without a stop; without bars of its symbol, or a level that the venue would take, it goes."""
@@ -378,23 +386,3 @@ class TradeDesk:
         result = self._send_once(intent, now)
         if result is not None and result.state in (OrderState.FILLED, OrderState.PARTIAL):
             self._book.settle(now)
-
-
-def _plan(intent: OrderIntent, decision: Decision, approved: Approved) -> TradeEntry:
-    """The trade that an entry is to open; ticket, fill and time follow from the broker's books."""
-    return TradeEntry(
-        ticket=0,
-        order_key=intent.key,
-        symbol=intent.symbol,
-        side=intent.side,
-        volume=intent.volume,
-        opened=intent.created,
-        bar_time=decision.bar_time,
-        price=intent.price,
-        sl=intent.sl,
-        tp=intent.tp,
-        risk_money=approved.risk_money,
-        versions=decision.versions,
-        expected_r=decision.expected_r,
-        reason=decision.reason,
-    )

@@ -205,9 +205,7 @@ class TradingLoop:
 
     def _pass(self) -> None:
         now = self._clock.now()
-        self._managing = True
-        self._desk.settle(now)
-        self._managing = False
+        self._settle(now)
         self._told = ""
         self._tutor.before_decisions(now)
         started = time.perf_counter_ns()
@@ -220,6 +218,11 @@ class TradingLoop:
                     self._act(decision, bars, now, latency)
                     self._last[bars.symbol] = int(bars.time[-1])
 
+    def _settle(self, now: datetime) -> None:
+        self._managing = True
+        self._desk.settle(now)
+        self._managing = False
+
     def _watch(self) -> None:
         """Apart from the pass: where the terminal is lost every pass fails, and `stop` must still be heard."""
         self._watcher.after_pass(self._clock.now(), self._newest)
@@ -228,8 +231,8 @@ class TradingLoop:
         """Makes quiet passes to come together; settles and watches in those in which there may be something to do."""
         now = self._clock.now()
         room = None if self._limit is None else self._limit - self._decided
-        idle = self._desk.flat and self._desk.state is not TradingState.HALTED
-        stretch = quiet.stretch(now, self._last, room) if idle else None
+        halted = self._desk.state is TradingState.HALTED
+        stretch = None if halted else quiet.stretch(now, self._last, room, self._untended)
         if stretch is None:
             return
         self._recorder.record_lulls(stretch.lulls)
@@ -238,9 +241,12 @@ class TradingLoop:
             self.summary.bars[lull.symbol] += len(lull)
             self.summary.actions["none"] = self.summary.actions.get("none", 0) + len(lull)
         for instant in quiet.played(stretch, now):
-            self._desk.settle(instant)
+            self._settle(instant)
             self._watcher.after_pass(instant, self._newest)
         self._newest = stretch.newest
+
+    def _untended(self, symbol: str) -> int | None:
+        return self._desk.untended(symbol, partial(self._source.window, symbol, self._window))
 
     @contextmanager
     def _apart(self, symbol: str) -> Iterator[None]:

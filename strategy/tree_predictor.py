@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from loguru import logger
@@ -36,7 +36,10 @@ class TreePredictor:
         inference: calibration over the logs of the class probabilities.
         scorer: (n, F) float32 rows to (n, 3) probabilities of flat, long, short.
         backend: `onnx` or `native`.
+        exact: a row's trees are added up in the same order, whatever rows are beside it.
     """
+
+    exact: ClassVar[bool] = True
 
     info: BundleInfo
     inference: Inference

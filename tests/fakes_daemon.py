@@ -105,6 +105,7 @@ class FakeBroker:
         return side * (exit_price - entry) * LOT
 
     def margin_for(self, side: Side, symbol: str, volume: float, price: float) -> float:
+        self._may("margin_for")
         return volume * price * 1_000.0
 
     def check(self, intent: OrderIntent) -> OrderCheck:

@@ -181,17 +181,17 @@ class _Daemon:
 
     def _watch(self) -> RiskWatch:
         risk, terminal = self.settings.risk, self.terminal
-        scope = f"{terminal.mode}.{terminal.account_name}"
+        scope, revision = f"{terminal.mode}.{terminal.account_name}", partial(lockstep.revision_of, terminal)
         return RiskWatch(
             risk,
             self.settings.filters,
             terminal=terminal.client,
-            guard=EquityGuard(risk.max_drawdown_percent, terminal.client, self.state, scope),
+            guard=EquityGuard(risk.max_drawdown_percent, terminal.client, self.state, scope, revision),
             records=self.journal,
             news=NewsDesk(self.settings.news, BrokerTime(self.settings.terminal.broker_time_zone)),
             bars=self.bars,
             clock=terminal.clock,
-            revision=partial(lockstep.revision_of, self.terminal),
+            revision=revision,
         )
 
     def _trainer(self, origin: str, wall: SystemClock, progress: TrainingProgress) -> AutoTrainer:

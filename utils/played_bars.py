@@ -26,7 +26,7 @@ class Played(Protocol):
         ...
 
     def instants(self, count: int) -> IntArray:
-        """When the next bars open, at most `count` instants; none while prices can do something to the account."""
+        """When the next bars open, at most `count` instants; none where recorded quotes are played."""
         ...
 
     def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:

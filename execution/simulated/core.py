@@ -102,9 +102,9 @@ class TerminalCore:
             return moved
 
     def instants(self, count: int) -> IntArray:
-        """When the next bars open, at most `count` instants, UTC epoch milliseconds; none while prices can do something to the account."""
+        """When the next bars open, at most `count` instants, UTC epoch milliseconds; none where recorded quotes are played."""
         with self._lock:
-            return self._market.instants(count) if self._engine.idle else np.zeros(0, np.int64)
+            return np.zeros(0, np.int64) if self._market.tick_feeds else self._market.instants(count)
 
     def leap(self, instant: int) -> None:
         """Plays the market to one of those instants, UTC epoch milliseconds. What happened is committed."""

@@ -61,6 +61,16 @@ class PredictorContract:
             np.testing.assert_allclose([getattr(one, f) for f in FIELDS], [getattr(many.at(i), f) for f in FIELDS], **CLOSE)
             assert one.side == many.at(i).side
 
+    @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 512, 700])
+    def test_an_exact_one_says_of_a_row_among_many_what_it_says_of_it_alone(self, size):
+        predictor, values = self.make(), rows(size, seed=size)
+        if not predictor.exact:
+            assert predictor.info.rows > 1  # a network; its first matrix product depends on the batch
+            return
+        many = predictor.predict_many(values)
+        for i in {0, 1, size // 2, size - 2, size - 1, *range(0, size, 37)} & set(range(size)):
+            assert predictor.predict(FeatureWindow(SCHEMA, values[: i + 1])) == many.at(i)
+
     def test_predict_many_has_one_forecast_per_full_window(self):
         predictor = self.make()
         need = predictor.info.rows

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from config.settings import RiskSettings
 from execution.exposure import by_currency, market_lines, stop_lines, value_per_lot
 from execution.orders import Side
-from execution.risk import Approved, Denied, Proposal, RiskState, TradingState
-from tests.fakes_risk import LONG_AGO, NOW, PRICES, SCENE, SPECS, held, review
+from execution.risk import WATCHED_RULES, Approved, Denied, Proposal, RiskGate, RiskState, TradingState
+from tests.fakes_risk import LONG_AGO, NOW, PRICES, SCENE, SPECS, FixedWatch, held, review
 from tests.fakes_terminal import account, quote
 
 NAMES = sorted(SPECS)
@@ -182,3 +182,18 @@ def test_one_more_position_on_the_same_side_never_makes_room(entry, risk):
     before = review(proposal, state, scene, risk)
     after = review(proposal, more, scene, risk)
     assert volume(after) <= volume(before)
+
+
+@given(entries(), limits())
+def test_what_a_lot_costs_is_asked_after_the_rules_and_the_verdict_is_the_same(entry, risk):
+    proposal, state, scene = entry
+    bare, asked = replace(state, margin_per_lot=None, profit_per_lot=None), []
+
+    def price(known):
+        asked.append(known)
+        return replace(known, margin_per_lot=state.margin_per_lot, profit_per_lot=state.profit_per_lot)
+
+    verdict = RiskGate(risk, FixedWatch(scene)).review(proposal, bare, price)
+    assert verdict == review(proposal, state, scene, risk)
+    by_rule = isinstance(verdict, Denied) and verdict.rule in {rule.__name__ for rule in WATCHED_RULES}
+    assert asked == ([] if by_rule else [bare])

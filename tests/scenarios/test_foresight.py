@@ -16,18 +16,21 @@ import pytest
 
 from config.home import bound_home
 from config.loading import load_settings
+from execution.equity_guard import MARKS
 from execution.exits import ExitPolicy
 from execution.simulated import default_spec
+from market_data.clock import SystemClock
 from market_data.synthetic import synthetic_bars
 from strategy.foresight import PARITY
 from strategy.learning.bundles import load_bundle
 from strategy.quiet import Quiet
 from strategy.trade_desk import TradeDesk
-from tests.fakes_daemon import REPLAYED, TREES_ONLY, broker_positions, differences, table
+from tests.fakes_daemon import REPLAYED, TREES_ONLY, broker_deals, broker_positions, differences, table
 from tests.scenarios.conftest import OFTEN
 from tests.unit.strategy.test_foresight import Linear
 from utils import bootstrap
 from utils.cli.registry import registry_of
+from utils.shared_state import SharedState
 from utils.simulation import Simulation
 from utils.terminals import RunOptions
 from utils.trade_journal import TradeJournal
@@ -93,10 +96,11 @@ def written(folder, symbol="EURUSD", seed=5, missing=0, count=3_200 + LONG):
     return f"{symbol}={path}"
 
 
-def models(thresholds: Mapping[str, float] = SELDOM, **info):
+def models(thresholds: Mapping[str, float] = SELDOM, exits: Mapping[str, str] | None = None, **info):
     kinds = {"scalper": "random_forest", "xgboost": "xgboost"}
     made = {slot: Linear(kinds[slot], threshold=threshold, slot=slot) for slot, threshold in thresholds.items()}
-    exit_hash = ExitPolicy.from_settings(load_settings(Path("no.env"), {}).exits).hash
+    given = {name.lower(): value for name, value in (exits or {}).items()}
+    exit_hash = ExitPolicy.from_settings(load_settings(Path("no.env"), given).exits).hash
     for model in made.values():
         model.info = replace(model.info, origin="file", exit_hash=exit_hash, symbols=("EURUSD", "GBPUSD"), **info)
     return made
@@ -117,9 +121,19 @@ def alike(tmp_path):
             told[name] = play(tmp_path / name, {**QUIET, **env}, source, fixed, bars, foresight=foresight, **options)
         assert told["alone"] == told["together"]
         assert differences(tmp_path / "alone", tmp_path / "together") == []
+        assert marks(tmp_path / "alone") == marks(tmp_path / "together")
         return told["alone"]
 
     return compare
+
+
+def marks(home):
+    """What is kept of the account's equity: its peak, when it was looked at, and why entries stopped."""
+    state = SharedState(bound_home(home)[0].shared_state, SystemClock())
+    try:
+        return state.get_all(MARKS)
+    finally:
+        state.close()
 
 
 @pytest.fixture
@@ -132,6 +146,19 @@ def leaps(monkeypatch):
         yield from original(self, stretch, now)
 
     monkeypatch.setattr(Quiet, "played", played)
+    return made
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """For every pass of a stretch, how many positions were open before it."""
+    made, original = [], Simulation.leap
+
+    def leap(self, instant):
+        made.append(self.positions_total())
+        original(self, instant)
+
+    monkeypatch.setattr(Simulation, "leap", leap)
     return made
 
 
@@ -167,6 +194,45 @@ def test_rules_of_entries_do_not_move(alike, week_end, leaps, env, commit_bars):
     told = alike(env, week_end, models(), commit_bars=commit_bars)
     assert told["counts"]["decisions"] == LONG
     assert sum(leaps) > 0.7 * LONG
+
+
+SHORT = {"HORIZON_BARS": "3"}
+LASTING = {"ATR_SL_MULTIPLIER": "9", "ATR_TP_MULTIPLIER": "12", "HORIZON_BARS": "400"}
+"""Trades that last over nights and the weekend."""
+LARGE = {
+    "RISK_PERCENT": "5", "DAILY_LOSS_PERCENT": "50", "MAX_DRAWDOWN_PERCENT": "90", "MAX_CURRENCY_RISK_PERCENT": "50",
+    "MAX_CURRENCY_EXPOSURE_PERCENT": "9000", "SIM_STOP_OUT_PERCENT": "333",
+}  # fmt: skip
+"""Positions that bind all the margin they may, at which a small loss is too much for the broker."""
+SEVERAL = {"MAX_POSITIONS_PER_SYMBOL": "4", "MAX_POSITIONS": "4", "MAX_CORRELATED_POSITIONS": "4", "COOLDOWN_BARS": "0"}
+
+
+@pytest.mark.parametrize(
+    ("env", "ends"),
+    [
+        pytest.param({}, {"stop", "target"}, id="usual"),
+        pytest.param(SHORT, {"stop", "target", "time"}, id="short"),
+        pytest.param(LASTING, {"stop", "target"}, id="lasting"),
+        pytest.param({**LASTING, **SEVERAL, "HORIZON_BARS": "40"}, {"stop", "time"}, id="several"),
+        pytest.param({**SEVERAL, "SIM_MARGIN_MODE": "netting"}, {"stop", "target"}, id="netting"),
+        pytest.param({**LASTING, **LARGE}, {"stop_out"}, id="stop-out"),
+    ],
+)
+def test_a_position_is_held_and_ends_as_bar_by_bar(alike, week_end, held, tmp_path, env, ends):
+    told = alike(env, week_end, models({"scalper": 0.9, "xgboost": 1.0}, env))
+    assert sum(count > 0 for count in held) > 20
+    trades = table(tmp_path / "together", "trades")
+    assert ends <= {row["close_reason"] for row in trades}
+    assert told["counts"]["trades"] == len(trades)
+    assert broker_positions(tmp_path / "alone") == broker_positions(tmp_path / "together")
+    assert broker_deals(tmp_path / "alone") == broker_deals(tmp_path / "together")
+
+
+@pytest.mark.parametrize("env", [{"TRAIL_ATR_MULTIPLIER": "1"}, {"PARTIAL_CLOSE_R": "0.3"}, {"BREAK_EVEN_R": "0.3"}])
+def test_a_stop_that_is_moved_moves_at_its_bar(alike, week_end, held, env):
+    """Such a position is looked after at every bar, which is no stretch."""
+    alike(env, week_end, models({"scalper": 0.9}, env))
+    assert not any(held)
 
 
 def test_the_drawdown_switch_trips_at_its_bar(alike, week_end, leaps, tmp_path):
@@ -215,10 +281,12 @@ def test_versions_that_expire_fall_silent_at_their_bar(alike, week_end, tmp_path
     assert told[-1]["scalper"].startswith("expired")
 
 
-@pytest.mark.parametrize("fault", ["equity is not asked for", "a bar too far", "a row too few"])
+@pytest.mark.parametrize("fault", ["equity is not asked for", "a bar too far", "a row too few", "a trade is forgotten"])
 def test_the_comparison_notices(alike, week_end, monkeypatch, fault):
     if fault == "equity is not asked for":
         monkeypatch.setattr(TradeDesk, "quiet_until", lambda self, now: now + timedelta(days=9))
+    elif fault == "a trade is forgotten":
+        monkeypatch.setattr(TradeDesk, "untended", lambda self, symbol, window: None)
     elif fault == "a bar too far":
         original = Simulation.leap
         monkeypatch.setattr(Simulation, "leap", lambda self, instant: original(self, instant + 60_000))
@@ -226,7 +294,7 @@ def test_the_comparison_notices(alike, week_end, monkeypatch, fault):
         original_rows = TradeJournal.record_lulls
         monkeypatch.setattr(TradeJournal, "record_lulls", lambda self, lulls: original_rows(self, lulls[:-1]))
     with pytest.raises(AssertionError):
-        alike({}, week_end, models())
+        alike(SHORT, week_end, models(exits=SHORT))
 
 
 @pytest.mark.slow
@@ -240,13 +308,13 @@ def test_a_version_that_is_promoted_on_the_way_decides_from_the_same_bar_on(tmp_
     assert len(versions) >= 3  # none, the first, another
 
 
-def die_in_a_stretch(home, source, commit_bars, number):
-    """For a process of its own, which ends as a kill ends it on the way through its n-th stretch."""
+def die_in_a_stretch(home, source, commit_bars, number, holding):
+    """For a process of its own, which ends as a kill ends it on its n-th way through a stretch, with a position open or without one."""
     original, left = Simulation.leap, [number]
 
     def leap(self, instant):
         original(self, instant)
-        left[0] -= 1
+        left[0] -= bool(self.positions_total()) is holding
         if not left[0]:
             os._exit(9)
 
@@ -255,11 +323,12 @@ def die_in_a_stretch(home, source, commit_bars, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("commit_bars", "number"), [(0, 3), (0, 14), (70, 30), (70, 45)])
-def test_killed_in_a_stretch_it_goes_on(tmp_path, week_end, commit_bars, number):
+@pytest.mark.parametrize("holding", [False, True])
+@pytest.mark.parametrize(("commit_bars", "number"), [(0, 3), (0, 14), (70, 12), (70, 15)])
+def test_killed_in_a_stretch_it_goes_on(tmp_path, week_end, commit_bars, number, holding):
     play(tmp_path / "whole", QUIET, week_end, models(), LONG, foresight=False)
     home = tmp_path / "killed"
-    process = get_context("spawn").Process(target=die_in_a_stretch, args=(home, week_end, commit_bars, number))
+    process = get_context("spawn").Process(target=die_in_a_stretch, args=(home, week_end, commit_bars, number, holding))
     process.start()
     process.join()
     assert process.exitcode == 9

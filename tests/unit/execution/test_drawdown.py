@@ -1,5 +1,7 @@
 """The watermark: it rises with equity, moves with money, and trips once."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,22 +10,24 @@ from execution.drawdown import Watermark, followed, from_json, moved, to_json
 
 MARK = Watermark(10_000.0, 0, "")
 MONEY = st.floats(1, 1e7)
+HOUR = timedelta(hours=1)
+NOW = datetime(2024, 1, 8, 12, 0, tzinfo=UTC)
 
 
 def test_it_follows_equity_up_and_not_down():
-    assert followed(MARK, 10_500.0, 10.0, "now").peak == 10_500.0
-    assert followed(MARK, 9_500.0, 10.0, "now") == MARK
+    assert followed(MARK, 10_500.0, 10.0, NOW).peak == 10_500.0
+    assert followed(MARK, 9_500.0, 10.0, NOW) == MARK
 
 
 def test_it_trips_at_the_limit_and_says_why():
-    tripped = followed(MARK, 9_000.0, 10.0, "2024-01-08")
-    assert tripped.tripped == "equity 9000.00 was 10.00 % below its peak 10000.00 at 2024-01-08, MAX_DRAWDOWN_PERCENT is 10"
-    assert followed(MARK, 9_000.01, 10.0, "now").tripped == ""
+    tripped = followed(MARK, 9_000.0, 10.0, NOW)
+    assert tripped.tripped == "equity 9000.00 was 10.00 % below its peak 10000.00 at 2024-01-08T12:00:00.000Z, MAX_DRAWDOWN_PERCENT is 10"
+    assert followed(MARK, 9_000.01, 10.0, NOW).tripped == ""
 
 
 def test_once_tripped_it_stays_with_its_first_reason():
-    tripped = followed(MARK, 8_000.0, 10.0, "first")
-    later = followed(followed(tripped, 7_000.0, 10.0, "second"), 20_000.0, 10.0, "third")
+    tripped = followed(MARK, 8_000.0, 10.0, NOW)
+    later = followed(followed(tripped, 7_000.0, 10.0, NOW + HOUR), 20_000.0, 10.0, NOW + 2 * HOUR)
     assert later.tripped == tripped.tripped
 
 
@@ -46,7 +50,7 @@ def test_an_account_that_was_or_is_empty_begins_anew(equity, amount):
 def test_a_tighter_limit_trips_no_later(peak, equities, limit, share):
     loose = tight = Watermark(peak, 0, "")
     for equity in equities:
-        loose, tight = followed(loose, equity, limit, ""), followed(tight, equity, limit * share or 0.01, "")
+        loose, tight = followed(loose, equity, limit, NOW), followed(tight, equity, limit * share or 0.01, NOW)
         assert not (loose.tripped and not tight.tripped)
 
 

@@ -17,12 +17,14 @@ MINUTE = timedelta(minutes=1)
 class Case:
     """A guard over an account and a store; `restart` leaves what a crash leaves."""
 
+    revision = None
+
     def __init__(self, limit=10.0, equity=10_000.0):
         self.book, self.store, self.limit, self.now = AccountBook(equity), Store(), limit, NOW
         self.guard = self.restart()
 
     def restart(self):
-        self.guard = EquityGuard(self.limit, self.book, self.store, "live.mt5:Broker/1")
+        self.guard = EquityGuard(self.limit, self.book, self.store, "live.mt5:Broker/1", lambda: self.revision)
         return self.guard
 
     def look(self, equity=None, after=MINUTE):
@@ -225,6 +227,36 @@ def test_a_terminal_that_does_not_answer_changes_nothing(case):
     assert (case.guard.mark.peak, case.guard.tripped) == (10_000.0, "")
 
 
+def test_books_that_have_not_changed_are_not_looked_through_again(case):
+    case.revision = 1
+    case.look()
+    searched = case.book.searches
+    for equity in (10_100.0, 10_200.0, 10_300.0):  # each a new peak, which may be money paid in
+        assert case.look(equity).mark.peak == equity
+    assert case.book.searches == searched
+
+
+def test_money_paid_in_is_found_where_the_books_say_that_they_have_changed(case):
+    case.revision = 1
+    case.look()
+    case.look(10_500.0)
+    case.book.pay(1_000.0, case.now)
+    case.revision = 2
+    assert case.look().mark.peak == pytest.approx(11_500.0)
+    assert case.guard.paid_in_since(DAY) == 1_000.0
+
+
+def test_a_search_that_failed_is_made_again_though_the_books_stand_still(case):
+    case.revision = 1
+    case.book.pay(1_000.0, case.now)
+    account, case.book.failing = case.book.account(), True
+    with pytest.raises(RetryError):
+        case.guard.observe(account, case.now, DAY)
+    case.book.failing = False
+    case.look()
+    assert case.guard.paid_in_since(DAY) == 1_000.0
+
+
 def _fields(account):
     return {name: getattr(account, name) for name in account.__dataclass_fields__}
 
@@ -250,3 +282,23 @@ def test_the_drawdown_is_that_of_the_trades_alone(steps):
         case.look()
         assert case.guard.drawdown_percent() == pytest.approx((best - unit) / best * 100, abs=1e-6)
     assert bool(case.guard.tripped) == tripped
+
+
+@given(st.lists(st.tuples(st.sampled_from(["trade", "pay", "float", "restart", "hour"]), st.floats(-0.08, 0.08)), max_size=25))
+def test_a_revision_changes_nothing_but_how_often_deals_are_asked_for(steps):
+    told, plain = Case(), Case()
+    told.revision = 1
+    for kind, share in steps:
+        for case in (told, plain):
+            amount = case.book.equity * share
+            if kind == "restart":
+                case.restart()
+            elif kind == "float":
+                case.book.equity += amount
+            elif kind != "hour":
+                getattr(case.book, kind)(amount, case.now)
+                case.revision = None if case is plain else case.revision + 1
+            case.look(after=timedelta(hours=3) if kind == "hour" else MINUTE)
+        assert told.guard.mark == plain.guard.mark
+        assert told.guard.paid_in_since(DAY) == plain.guard.paid_in_since(DAY)
+        assert told.store == plain.store

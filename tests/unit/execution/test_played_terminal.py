@@ -1,5 +1,7 @@
 """The terminal of a replay: one answer to a question while nothing can have changed."""
 
+from datetime import UTC, datetime
+
 from execution.terminal import PlayedTerminal, Request
 from tests.fakes_simulated import flat, make_bars, make_terminal, order
 
@@ -32,7 +34,8 @@ def test_it_asks_once_while_time_stands_still():
         ask(terminal, "symbol_info", "EURUSD")
         ask(terminal, "positions_get", symbol="EURUSD")
         ask(terminal, "positions_get")
-    assert module.asked == ["account_info", "symbol_info", "positions_get", "positions_get"]
+        ask(terminal, "history_deals_get", position=1)
+    assert module.asked == ["account_info", "symbol_info", "positions_get", "positions_get", "history_deals_get"]
 
 
 def test_time_that_passes_makes_it_ask_again():
@@ -45,8 +48,11 @@ def test_time_that_passes_makes_it_ask_again():
 def test_a_change_of_the_books_makes_it_ask_again_whoever_made_it():
     module, terminal = served()
     assert ask(terminal, "positions_get") == ()
+    dates = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    deals = len(ask(terminal, "history_deals_get", *dates))
     order(module.module, volume=0.1)
     assert len(ask(terminal, "positions_get")) == 1
+    assert len(ask(terminal, "history_deals_get", *dates)) == deals + 1
 
 
 def test_whatever_is_no_question_makes_it_forget():

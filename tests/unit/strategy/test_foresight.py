@@ -32,7 +32,8 @@ class Linear:
 
     backend = "onnx"
 
-    def __init__(self, kind="random_forest", *, rows=1, threshold=0.0, version=1, skew=0.0, schema=None, slot=None):
+    def __init__(self, kind="random_forest", *, rows=1, threshold=0.0, version=1, skew=0.0, schema=None, slot=None, exact=False):
+        self.exact = exact
         info = info_of(kind, version)
         self.info = replace(info, rows=rows, schema=schema or schema_for(ALL), exit_hash=POLICY.hash, slot=slot or info.slot)
         self.inference = Inference(((0.2, 0.0, 0.0), (0.0, 1.5, 0.3), (0.1, 0.3, 1.4)), (0.0, 0.1, 0.1), PAYOFF, threshold)
@@ -160,6 +161,30 @@ def test_last_digits_never_change_a_side_or_a_reason(decided):
         for one, other in made:
             assert (one.side, one.reason, one.versions, one.feature_hash) == (other.side, other.reason, other.versions, other.feature_hash)
             assert abs(one.forecasts["scalper"].p_long - other.forecasts["scalper"].p_long) < PARITY
+
+
+def asked_alone(monkeypatch, decided, **said):
+    """How many bars were decided by themselves beside the one of each block that is compared."""
+    asked = []
+    predict = Linear.predict
+    monkeypatch.setattr(Linear, "predict", lambda self, window: asked.append(1) or predict(self, window))
+    models = {"scalper": Linear(threshold=0.1, **said), "xgboost": Linear("xgboost", threshold=0.1, **said)}
+    made = decided(models)
+    assert differing(made) == []
+    return len(asked) - len(models) * (len(made) + -(-len(made) // SIZE))  # the other strategy asks at every bar
+
+
+def test_bars_near_a_threshold_are_decided_by_themselves_only_where_rounding_could_matter(decided, monkeypatch):
+    assert asked_alone(monkeypatch, decided) > 0  # two models that say the same are equally near to voting
+    assert asked_alone(monkeypatch, decided, exact=True) == 0
+
+
+def test_one_that_says_it_is_exact_and_is_not_is_asked_bar_by_bar(decided, said):
+    skew = np.array([0.0, 1e-9, 0.0])  # a model that admits it would be let pass
+    made = decided({"scalper": Linear(exact=True, skew=skew)}, BARS.slice(0, REACH + 40))
+    assert differing(made) == []
+    assert any("asked bar by bar" in line for line in said)
+    assert differing(decided({"scalper": Linear(skew=skew)}, BARS.slice(0, REACH + 40))) != []
 
 
 def test_one_row_among_many_gets_what_many_rows_get():

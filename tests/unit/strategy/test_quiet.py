@@ -25,12 +25,14 @@ class World:
         self.quiet = dict.fromkeys(self.steps, passes) | (silent or {})
         self.last = dict.fromkeys(self.steps, FIRST - 60)
         self.leaps, self.over, self.ends, self.stops = [], [], [], []
+        self.untended, self.looked = {}, []
 
     # bars
     def newest(self, symbol):
         return FIRST - 60
 
     def instants(self, count):
+        self.looked.append(count)
         return self.passes[:count]
 
     def closing(self, symbol, instants):
@@ -50,7 +52,7 @@ class World:
         self.finder = Quiet(
             self, self, self.leaps.append, made=self.over.append, ends=self.ends, stops=self.stops, symbols=tuple(self.steps)
         )
-        return self.finder.stretch(MONDAY, self.last, room)
+        return self.finder.stretch(MONDAY, self.last, room, self.untended.get)
 
     def passes_found(self, room=None):
         found = self.stretch(room)
@@ -78,6 +80,28 @@ def test_it_ends_before_what_is_decided_may_change(due, passes):
 @pytest.mark.parametrize(("room", "passes"), [(None, 50), (7, 7), (0, 0)])
 def test_there_is_room_for_so_many_decisions(room, passes):
     assert World().passes_found(room) == passes
+
+
+@pytest.mark.parametrize(("untended", "passes"), [(None, 50), (60, 50), (17, 17), (1, 1), (0, 0)])
+def test_it_ends_before_a_trade_has_to_be_managed(untended, passes):
+    world = World()
+    world.untended["EURUSD"] = untended
+    assert world.passes_found() == passes
+
+
+def test_a_trade_on_one_of_several_symbols_counts_the_bars_of_that_one():
+    closing = {"EURUSD": np.array([1, 0, 1, 1]), "GBPUSD": np.array([0, 1, 1, 1])}
+    world = World(passes=4, closing=closing)
+    world.untended["EURUSD"] = 1
+    assert world.passes_found() == 2  # the pass of the other symbol's bar is quiet
+
+
+@pytest.mark.parametrize("reason", ["a voice", "a trade"])
+def test_where_the_next_bar_wants_its_own_pass_the_market_is_not_looked_through(reason):
+    world = World(silent={"EURUSD": 0} if reason == "a voice" else None)
+    world.untended["EURUSD"] = 0 if reason == "a trade" else None
+    assert world.stretch() is None
+    assert world.looked == []
 
 
 def test_a_symbol_whose_newest_bar_is_not_decided_keeps_it_from_beginning():

@@ -145,13 +145,21 @@ class TestEntries:
         case.pass_time()
         assert case.enter().action == "sent"
 
-    @pytest.mark.parametrize("function", ["account", "spec", "quote", "positions", "profit_per_lot"])
+    @pytest.mark.parametrize("function", ["account", "spec", "quote", "positions", "margin_for", "profit_per_lot"])
     def test_a_terminal_that_does_not_answer_is_a_denial(self, case, function):
         case.broker.failing.add(function)
         outcome = case.enter()
         assert outcome.action == "denied"
         assert f"terminal: {function}" in outcome.detail
         assert not case.broker.sent
+
+    @pytest.mark.parametrize("function", ["margin_for", "profit_per_lot"])
+    def test_what_a_lot_costs_is_not_asked_where_a_rule_denies(self, case, function):
+        case.enter()
+        case.pass_time()
+        case.broker.failing.add(function)
+        outcome = case.enter()
+        assert (outcome.action, outcome.detail.split(":")[0]) == ("denied", "max_positions_per_symbol")
 
     def test_a_symbol_that_is_still_loading_is_a_denial(self, case):
         case.broker.known_spec = replace(case.broker.known_spec, tick_value_loss=0.0)
@@ -591,27 +599,88 @@ class TestBooksThatSayWhenTheyChange:
 class TestQuiet:
     """When a desk has nothing to do."""
 
-    def flat_desk(self, case):
-        desk = TradeDesk(case.broker, RiskGate(case.risk), POLICY, case.ledger, commission=FEE, revision=lambda: len(case.broker.deals))
-        desk.start(case.clock.now())
-        return desk
+    def told(self, policy=POLICY, start=MONDAY, symbols=()):
+        """A case whose broker says when its books change."""
+        case = Case(start)
+        revision = lambda: len(case.broker.deals)  # noqa: E731
+        case.desk = TradeDesk(case.broker, RiskGate(case.risk), policy, case.ledger, commission=FEE, symbols=symbols, revision=revision)
+        case.desk.start(case.clock.now())
+        return case
 
-    def test_it_is_flat_until_something_is_sent(self):
-        case = Case()
-        case.desk = self.flat_desk(case)
-        assert case.desk.flat
+    def untended(self, case, symbol="EURUSD"):
+        return case.desk.untended(symbol, lambda: bars_until(case.clock.now(), symbol=symbol))
+
+    def test_it_settles_at_every_pass_while_something_is_open(self):
+        case = self.told()
+        hour = MONDAY + timedelta(hours=1)
+        assert case.desk.quiet_until(case.clock.now()) == hour
         case.enter()
-        assert not case.desk.flat
-        case.broker.end(case.trade.ticket, "tp", 1.102)
-        assert not case.desk.flat  # not before the books are read
+        assert case.desk.quiet_until(case.clock.now()) == case.clock.now()
         case.pass_time()
-        assert case.desk.flat
+        assert case.desk.quiet_until(case.clock.now()) == case.clock.now()
+        case.broker.end(case.trade.ticket, "tp", 1.102)
+        assert case.desk.quiet_until(case.clock.now()) == case.clock.now()  # not before the books are read
+        case.pass_time()
+        assert case.desk.quiet_until(case.clock.now()) == hour
 
-    def test_where_the_broker_does_not_say_when_its_books_change_it_is_never_sure(self):
-        assert not Case().desk.flat
+    def test_without_a_trade_no_bar_is_managed_and_none_is_read(self):
+        assert self.told().desk.untended("EURUSD", lambda: pytest.fail("asked for bars")) is None
+
+    def test_a_trade_is_left_alone_until_the_bar_at_which_its_time_is_up(self):
+        case = self.told()
+        case.enter()
+        told = [self.untended(case)]
+        while not case.ledger.closed:
+            case.pass_time()
+            case.manage()
+            told.append(self.untended(case))
+        assert told == [*range(POLICY.horizon - 1, -1, -1), None]
+
+    @pytest.mark.parametrize("change", [{"partial_r": 1.0}, {"break_even_r": 1.0}, {"trail_atr": 1.0}])
+    def test_a_policy_that_looks_after_trades_leaves_none_alone(self, change):
+        case = self.told(replace(POLICY, **change))
+        case.enter()
+        assert self.untended(case) == 0
+
+    def test_a_trade_without_a_stop_is_not_left_alone(self):
+        case = self.told()
+        case.enter()
+        case.desk._book._open = {ticket: replace(entry, sl=0.0) for ticket, entry in case.desk._book._open.items()}
+        assert self.untended(case) == 0
+
+    def test_a_trade_on_another_symbol_counts_there(self):
+        case = self.told(symbols=("EURUSD", "GBPUSD"))
+        case.enter()
+        assert self.untended(case, "GBPUSD") is None
+        assert self.untended(case) == POLICY.horizon - 1
+
+    def test_a_trade_that_nobody_decides_on_any_more_is_managed_at_every_bar(self):
+        case = self.told(symbols=("GBPUSD",))
+        case.enter()
+        assert self.untended(case, "GBPUSD") == 0
+
+    def test_what_is_not_known_leaves_nothing_alone(self):
+        assert self.untended(Case()) == 0  # this broker does not say when its books change
+        case = self.told()
+        case.broker.answers.append("silent")
+        assert case.enter().action == "unknown"
+        assert self.untended(case) == 0
+        case = self.told()
+        case.enter()
+        case.broker.late.add(case.trade.ticket)
+        case.broker.end(case.trade.ticket, "tp", 1.102)
+        case.pass_time()  # closed, and its deals are late
+        assert self.untended(case) == 0
+
+    def test_a_desk_that_never_read_the_books_is_sure_of_nothing(self):
+        case = self.told()
+        case.broker.failing.add("positions")
+        case.desk = TradeDesk(case.broker, RiskGate(case.risk), POLICY, case.ledger, commission=FEE, revision=lambda: 1)
+        case.desk.start(case.clock.now())
+        assert self.untended(case) == 0
 
     def test_equity_is_due_at_the_next_hour(self):
-        case = Case(start=MONDAY + 7 * MINUTE)
+        case = self.told(start=MONDAY + 7 * MINUTE)
         assert case.desk.quiet_until(case.clock.now()) == MONDAY + timedelta(hours=1)
         case.pass_time(timedelta(hours=1))
         assert case.desk.quiet_until(case.clock.now()) == MONDAY + timedelta(hours=2)

@@ -28,6 +28,7 @@ class World:
         self.faults = {}
         self.state = TradingState.ACTIVE
         self.open_trades = ()
+        self.alone = 99
         self.calls = []
         self.stop = Event()
         self.loop = TradingLoop(
@@ -95,6 +96,10 @@ class World:
     def manage(self, symbol, bars, now):
         self._at("manage", symbol)
 
+    def untended(self, symbol, window):
+        assert len(window()) == 20
+        return self.alone
+
     def enter(self, decision, bars, now):
         self._at("enter", decision.symbol)
         return DecisionOutcome(decision, "sent", "done", "key")
@@ -112,9 +117,9 @@ class Stretch:
     def __init__(self, world, passes):
         self.world, self.passes, self.asked = world, passes, []
 
-    def stretch(self, now, last, room):
+    def stretch(self, now, last, room, untended):
         self.asked.append(self.world.number)
-        count = self.passes if room is None else min(self.passes, room)
+        count = min(self.passes if room is None else min(self.passes, room), untended("EURUSD"))
         if not count:
             return None
         times = [last["EURUSD"] + 60 * (number + 1) for number in range(count)]
@@ -131,7 +136,6 @@ class Stretch:
 class TestQuietStretches:
     def make(self, passes=4, **world):
         world = World(passes=99, **world)
-        world.flat = True
         world.loop._quiet = Stretch(world, passes)
         return world
 
@@ -143,12 +147,19 @@ class TestQuietStretches:
         assert world.asked("decide") == [0, 5, 10]  # the other bars were told of
         assert world.asked("settle") == [0, 4, 5, 9, 10, 12]
 
-    @pytest.mark.parametrize(("name", "value"), [("flat", False), ("state", TradingState.HALTED)])
-    def test_whoever_holds_something_or_has_halted_goes_bar_by_bar(self, name, value):
+    def test_whoever_has_halted_goes_bar_by_bar(self):
         world = self.make()
-        setattr(world, name, value)
+        world.state = TradingState.HALTED
         world.run()
         assert world.loop._quiet.asked == []
+
+    def test_the_desk_says_how_many_bars_need_no_management(self):
+        world = self.make(passes=4, limit=9)
+        world.alone = 2
+        world.run()
+        assert world.asked("decide") == [0, 3, 6]
+        assert world.bars() == minutes(*range(9))
+        assert world.asked("window")  # the desk may look at the bars that the loop reads
 
     def test_after_a_stop_there_is_none(self):
         world = self.make()
@@ -158,9 +169,21 @@ class TestQuietStretches:
         assert world.bars() == minutes(0)
 
     def test_an_error_on_the_way_stops_entries_and_no_decision_is_written_twice(self):
-        world = self.make(limit=9).fault("settle", ValueError("boom"), 4)
+        world = self.make(limit=9).fault("watcher", ValueError("boom"), 4)
         world.run()
         assert world.state is TradingState.REDUCING
+        assert world.bars() == minutes(*range(9))
+
+    @pytest.mark.parametrize("place", [4, 5])
+    def test_an_error_over_open_positions_halts_on_the_way_as_in_a_pass(self, place):
+        world = self.make(limit=9).fault("settle", ValueError("boom"), place)
+        assert world.run().reason.startswith("halted")
+        assert world.asked("settle")[-1] == place
+
+    def test_a_terminal_that_does_not_answer_on_the_way_cuts_the_stretch_short(self):
+        world = self.make(limit=9).fault("settle", RetryError("no answer"), 4)
+        world.run()
+        assert world.state is TradingState.ACTIVE
         assert world.bars() == minutes(*range(9))
 
 
