@@ -11,11 +11,12 @@ import numpy as np
 from market_data.bars import Bars, Capabilities
 from market_data.clock import from_epoch
 from strategy.active_models import Served
+from strategy.asking import forecasts_of, out_of_scope
 from strategy.decision import Decision, Lull
 from strategy.ensemble import NO_FORECAST, silences
 from strategy.foresight import Foresight
 from strategy.predictor import Predictor
-from strategy.scalping_strategy import ScalpingStrategy, forecasts_of, out_of_scope, reason_of, thresholds_of, versions_of
+from strategy.scalping_strategy import ScalpingStrategy, reason_of, thresholds_of, versions_of
 
 
 class ForeseeingStrategy(ScalpingStrategy):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -365,11 +365,15 @@ class AmongMany:
         """Whether a batch changes no bit."""
         return self.model.exact
 
-    def predict(self, window: FeatureWindow) -> Forecast:
-        """Forecast for the newest row of a window; see `Predictor.predict`."""
+    def prepare(self, window: FeatureWindow) -> Callable[[], Forecast]:
+        """The call that makes the forecast for the newest row of a window; see `Predictor.prepare`."""
         require_schema(self.info.slot, self.info.schema, window.schema)
         rows = newest_rows(self.info.slot, window, self.info.rows)
-        return self.model.predict_many(np.concatenate((rows[:1], rows))).at(-1)
+        return lambda: self.model.predict_many(np.concatenate((rows[:1], rows))).at(-1)
+
+    def predict(self, window: FeatureWindow) -> Forecast:
+        """Forecast for the newest row of a window; see `Predictor.predict`."""
+        return self.prepare(window)()
 
     def predict_many(self, values: Matrix) -> Forecasts:
         """See `Predictor.predict_many`."""

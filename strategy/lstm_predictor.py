@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -124,18 +125,18 @@ class LSTMPredictor:
         """
         return self.features.apply(window_rows(self.info, window))[None]
 
-    def predict(self, window: FeatureWindow) -> Forecast:
-        """Forecast for the newest row of a window.
+    def prepare(self, window: FeatureWindow) -> Callable[[], Forecast]:
+        """The call that makes the forecast for the newest row of a window.
 
         Raises:
             SchemaMismatch: columns differ from those it was trained on.
-            PredictionFailed: too few rows, a missing value, or no finite result.
+            PredictionFailed: too few rows, or a missing value; from the call: no finite result.
         """
-        # In plain numbers, as `_returns` has it of many: four calls of NumPy for one number cost more than the vote.
-        expected = float(self.network(self.preprocess(window))[0]) * float(self.target.scale[0]) + float(self.target.mean[0])
-        if not math.isfinite(expected):
-            raise PredictionFailed(f"{owner(self.info)}: the network gave a value that is not finite")
-        return self.inference.forecast((expected, abs(expected)))
+        return partial(self._forecast, self.preprocess(window))
+
+    def predict(self, window: FeatureWindow) -> Forecast:
+        """Forecast for the newest row of a window; raises what `prepare` and its call do."""
+        return self.prepare(window)()
 
     def predict_many(self, values: Matrix) -> Forecasts:
         """Forecasts of every full window of (n, F); shape (n - T + 1,), oldest first.
@@ -149,6 +150,13 @@ class LSTMPredictor:
         views = sliding_window_view(scaled, self.info.rows, axis=0).transpose(0, 2, 1)  # (n - T + 1, T, F), no copy
         parts = [self.network(np.ascontiguousarray(views[start : start + BATCH])) for start in range(0, len(views), BATCH)]
         return self.inference.forecasts(lstm_scores(self._returns(np.concatenate(parts))))
+
+    def _forecast(self, scaled: Matrix) -> Forecast:
+        # In plain numbers, as `_returns` has it of many: four calls of NumPy for one number cost more than the vote.
+        expected = float(self.network(scaled)[0]) * float(self.target.scale[0]) + float(self.target.mean[0])
+        if not math.isfinite(expected):
+            raise PredictionFailed(f"{owner(self.info)}: the network gave a value that is not finite")
+        return self.inference.forecast((expected, abs(expected)))
 
     def _returns(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Predicted returns in ATR, (n,)."""

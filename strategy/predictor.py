@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import add, mul
@@ -212,8 +212,17 @@ class Predictor(Protocol):
         """Whether `predict_many` says of a row what `predict` says, to the last bit; else they differ by rounding."""
         ...
 
+    def prepare(self, window: FeatureWindow) -> Callable[[], Forecast]:
+        """Reads a window; returns the call that makes the forecast for its newest row, and needs little of the interpreter.
+
+        Raises:
+            SchemaMismatch: columns differ from those it was trained on.
+            PredictionFailed: too few rows, or a missing value; from the call: no finite result.
+        """
+        ...
+
     def predict(self, window: FeatureWindow) -> Forecast:
-        """Forecast for the newest row of a window.
+        """Forecast for the newest row of a window: `prepare`, and its call.
 
         Raises:
             SchemaMismatch: columns differ from those it was trained on.

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
-import numpy as np
-
-from config.errors import SlotError
 from config.settings import FilterSettings
 from market_data.bars import Bars, Capabilities
 from strategy.active_models import ActiveModels, Served
+from strategy.asking import Scope, forecasts_of_all
 from strategy.decision import Decision
 from strategy.ensemble import Verdict, combine, weights_of
 from strategy.feature_memory import FeatureMemory
 from strategy.features import newest_atr, row_hash, schema_for
 from strategy.filters import FilterCase, first_veto
-from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
-from strategy.side_by_side import Maker, SideBySide, one_by_one
+from strategy.predictor import FeatureWindow, Forecast, Predictor
+from strategy.side_by_side import SideBySide
 
 NOT_SERVING = "no version serves"
 """Why a slot is absent that the settings call for and that has no version in service."""
@@ -31,24 +27,6 @@ STOPPED = "stopped: "
 
 def _nobody(_: str) -> tuple[str, ...]:
     return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a model must have been made for to vote here.
-
-    Attributes:
-        origin: kind of prices, `synthetic`, `file` or `mt5`: models of simulated prices never
-            vote on real ones.
-        timeframe: name of the bar length.
-        exit_hash: of the exit policy in force.
-        expiry_hours: age from which a version does not vote; 0 = never.
-    """
-
-    origin: str
-    timeframe: str
-    exit_hash: str
-    expiry_hours: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +46,6 @@ class Sight:
     close: float
     atr: float
     feature_hash: str
-
-
-Told = tuple[dict[str, Forecast], dict[str, str]]
-"""Slot -> what it said, and slot -> why it is silent."""
-
-Answers = dict[str, Forecast | str]
-"""Symbol -> what a model said of it, or why it is silent."""
 
 
 class ScalpingStrategy:
@@ -206,97 +177,3 @@ def _why_absent(slot: str, served: Served) -> str:
 def _sight(bars: Bars, window: FeatureWindow) -> Sight:
     close = float(bars.close[-1])
     return Sight(bars.symbol, bars.opened_at(-1), bars.timeframe.seconds, close, newest_atr(bars), row_hash(window))
-
-
-def forecasts_of(snapshot: Mapping[str, Predictor], window: FeatureWindow, symbol: str, scope: Scope, now: datetime) -> Told:
-    """What each predictor says, and why the silent ones are silent."""
-    return forecasts_of_all(snapshot, {symbol: window}, scope, now)[symbol]
-
-
-def forecasts_of_all(
-    snapshot: Mapping[str, Predictor], windows: Mapping[str, FeatureWindow], scope: Scope, now: datetime, make: Maker = one_by_one
-) -> dict[str, Told]:
-    """As `forecasts_of`, for the windows of several symbols.
-
-    Args:
-        snapshot: slot -> predictor.
-        windows: symbol -> feature rows.
-        scope: what a predictor must have been made for.
-        now: the instant of the decisions.
-        make: asks the models; not one after the other, where there are threads for it.
-    """
-    heard = make([partial(_answers, slots, snapshot, windows, scope, now) for slots in _shares(snapshot)])
-    answers = {slot: answer for share in heard for slot, answer in share.items()}
-    told: dict[str, Told] = {symbol: ({}, {}) for symbol in windows}
-    for slot in snapshot:
-        for symbol, answer in answers[slot].items():
-            if isinstance(answer, Forecast):
-                told[symbol][0][slot] = answer
-            else:
-                told[symbol][1][slot] = answer
-    return told
-
-
-def _shares(snapshot: Mapping[str, Predictor]) -> list[list[str]]:
-    """Slots that are asked in one go: those that read a row together, which takes less time than one that reads many."""
-    quick = [slot for slot, predictor in snapshot.items() if predictor.info.rows == 1]
-    return [*([quick] if quick else []), *([slot] for slot, predictor in snapshot.items() if predictor.info.rows > 1)]
-
-
-def _answers(
-    slots: Iterable[str], snapshot: Mapping[str, Predictor], windows: Mapping[str, FeatureWindow], scope: Scope, now: datetime
-) -> dict[str, Answers]:
-    """Slot -> what it answers."""
-    found: dict[str, Answers] = {}
-    for slot in slots:
-        predictor = snapshot[slot]
-        objections = {symbol: out_of_scope(predictor, symbol, scope, now) for symbol in windows}
-        asked = [symbol for symbol, objection in objections.items() if objection is None]
-        said = predicted(predictor, [windows[symbol] for symbol in asked])
-        found[slot] = {symbol: objection for symbol, objection in objections.items() if objection is not None}
-        found[slot].update(zip(asked, said, strict=True))
-    return found
-
-
-def predicted(predictor: Predictor, windows: Sequence[FeatureWindow]) -> Iterable[Forecast | str]:
-    """What a predictor says of each window, or why it says nothing; one call for all where a row is all that it reads."""
-    if len(windows) > 1 and predictor.info.rows == 1:
-        with suppress(SlotError):  # one window that cannot be read: they are asked one by one, and that one says why
-            return _at_once(predictor, windows)
-    return [_alone(predictor, window) for window in windows]
-
-
-def _alone(predictor: Predictor, window: FeatureWindow) -> Forecast | str:
-    info = predictor.info
-    try:
-        return predictor.predict(select(info.slot, window, info.schema, info.rows))
-    except SlotError as error:
-        return str(error)
-
-
-def _at_once(predictor: Predictor, windows: Sequence[FeatureWindow]) -> list[Forecast | str]:
-    info = predictor.info
-    rows = [select(info.slot, window, info.schema, 1).values for window in windows]
-    found = predictor.predict_many(np.concatenate(rows))
-    return [found.at(place) for place in range(len(rows))]
-
-
-def expired(info: BundleInfo, hours: float, now: datetime) -> bool:
-    """Whether a version is too old to vote; `hours` = 0 means that none ever is."""
-    return bool(hours and info.made and now.timestamp() - info.made >= 3_600 * hours)
-
-
-def out_of_scope(predictor: Predictor, symbol: str, scope: Scope, now: datetime) -> str | None:
-    """Why a predictor may not vote here, or None."""
-    info = predictor.info
-    if info.origin != scope.origin:
-        return f"learned from {info.origin} prices, these are {scope.origin}"
-    if info.timeframe != scope.timeframe:
-        return f"made for {info.timeframe}, not {scope.timeframe}"
-    if info.exit_hash != scope.exit_hash:
-        return f"made for exit policy {info.exit_hash}, not {scope.exit_hash}: a retrain follows"
-    if symbol not in info.symbols:
-        return f"made for {', '.join(info.symbols)}, not {symbol}"
-    if expired(info, scope.expiry_hours, now):
-        return f"expired: made {(now.timestamp() - info.made) / 3_600:.1f} h ago, at most {scope.expiry_hours:g} h"
-    return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,14 +47,18 @@ class TreePredictor:
     scorer: Scorer
     backend: str
 
-    def predict(self, window: FeatureWindow) -> Forecast:
-        """Forecast for the newest row of a window.
+    def prepare(self, window: FeatureWindow) -> Callable[[], Forecast]:
+        """The call that makes the forecast for the newest row of a window.
 
         Raises:
             SchemaMismatch: columns differ from those it was trained on.
-            PredictionFailed: no row, a missing value, or no finite result.
+            PredictionFailed: no row, or a missing value; from the call: no finite result.
         """
-        return self.inference.forecast(self._scores(window_rows(self.info, window))[0].tolist())
+        return partial(self._forecast, window_rows(self.info, window))
+
+    def predict(self, window: FeatureWindow) -> Forecast:
+        """Forecast for the newest row of a window; raises what `prepare` and its call do."""
+        return self.prepare(window)()
 
     def predict_many(self, values: Matrix) -> Forecasts:
         """Forecasts of every row of (n, F).
@@ -62,6 +67,9 @@ class TreePredictor:
             PredictionFailed: no row, a missing value, or no finite result.
         """
         return self.inference.forecasts(self._scores(all_rows(self.info, values)))
+
+    def _forecast(self, row: Matrix) -> Forecast:
+        return self.inference.forecast(self._scores(row)[0].tolist())
 
     def _scores(self, rows: Matrix) -> NDArray[np.float64]:
         try:

@@ -7,12 +7,13 @@ from functools import cache
 from config.settings import Settings
 from execution.exits import ExitPolicy
 from strategy.active_models import ActiveModels
+from strategy.asking import Scope
 from strategy.features import WARMUP
 from strategy.foreseeing import ForeseeingStrategy
 from strategy.foresight import Foresight
 from strategy.learning.bundles import origin_kind
 from strategy.learning.jobs import specs_of
-from strategy.scalping_strategy import ScalpingStrategy, Scope
+from strategy.scalping_strategy import ScalpingStrategy
 
 
 def strategy_of(settings: Settings, origin: str, models: ActiveModels, foresight: Foresight | None = None) -> ScalpingStrategy:

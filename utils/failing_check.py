@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from config.errors import SlotError
 from market_data.clock import from_epoch, utc_text
+from strategy.asking import expired
 from strategy.learning import lifecycle
 from strategy.learning.active import SlotState
 from strategy.learning.bundles import info_of, train_end_of
@@ -15,7 +16,6 @@ from strategy.learning.failing import FALL_LABELS, Standing, pays, standing_of, 
 from strategy.learning.jobs import Workshop
 from strategy.learning.lifecycle import Failure
 from strategy.learning.trials import Trials, Versus
-from strategy.scalping_strategy import expired
 from utils.checks import SKIPPED, CheckResult, Memory, retrain_pause
 from utils.probation_check import life_rules
 from utils.slot_steps import Step, changes, looked, made, outcome, pinned, told

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from config.errors import SlotError
 from config.settings import LifeSettings
+from strategy.asking import expired
 from strategy.learning import lifecycle
 from strategy.learning.active import SlotState, Trial
 from strategy.learning.bundles import info_of, recipe_of
@@ -15,7 +16,6 @@ from strategy.learning.jobs import Workshop
 from strategy.learning.lifecycle import LifeRules
 from strategy.learning.probation import OPEN, OVER, PROVEN, WORSE, Finding, judged
 from strategy.learning.trials import Trials, Versus
-from strategy.scalping_strategy import expired
 from utils.checks import SKIPPED, CheckResult, Memory
 from utils.slot_steps import Rule, Step, looked, made, outcome, pinned, told
 

@@ -27,6 +27,7 @@ from market_data.clock import from_epoch, utc_text
 from market_data.costs import spread_of
 from market_data.instruments import SymbolSpec
 from market_data.sessions import parse_sessions
+from strategy.asking import expired
 from strategy.compile_onnx import compile_onnx
 from strategy.features import WARMUP, schema_for, sequence_schema
 from strategy.golden import golden_bytes
@@ -42,7 +43,6 @@ from strategy.learning.lookahead import SAMPLED_CUTS, Examination, Subject, exam
 from strategy.learning.recipes import MIN_TRAIN_ROWS, Candidate, Recipe, develop
 from strategy.learning.registry import Registry
 from strategy.predictor import FeatureSchema, FeatureWindow
-from strategy.scalping_strategy import expired
 
 SIDED_SHARE = 0.2
 """Of the final rows: what a model usually takes a side on, by which the least rows of a job are reckoned."""

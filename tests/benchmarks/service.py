@@ -18,13 +18,14 @@ import numpy as np
 from config.settings import FilterSettings
 from market_data.bars import Bars
 from strategy.active_models import ActiveModels
+from strategy.asking import Scope
 from strategy.bundle import GOLDEN, ONNX
 from strategy.compile_onnx import compile_onnx
 from strategy.features import WARMUP, compute, schema_for, sequence_schema
 from strategy.golden import golden_bytes
 from strategy.lstm_predictor import LSTMPredictor, lstm_files
 from strategy.predictor import BundleInfo, FeatureSchema, Matrix, Predictor
-from strategy.scalping_strategy import ScalpingStrategy, Scope
+from strategy.scalping_strategy import ScalpingStrategy
 from strategy.tree_predictor import load_tree, tree_files
 from tests.fakes_learning import ALL, POLICY, market
 from tests.fakes_models import expected_of, inference_of

@@ -22,6 +22,7 @@ from config.errors import SlotError
 from config.settings import FilterSettings
 from market_data.clock import SystemClock
 from strategy.active_models import ActiveModels
+from strategy.asking import Scope, forecasts_of
 from strategy.bundle import GOLDEN, ONNX
 from strategy.compile_onnx import compile_onnx
 from strategy.features import WARMUP, compute, schema_for
@@ -31,7 +32,7 @@ from strategy.learning.bundles import inference_json, load_bundle
 from strategy.learning.registry import Registry
 from strategy.learning.serving import ModelServer
 from strategy.predictor import FeatureSchema, FeatureWindow, Forecast, Inference, Payoff, Predictor
-from strategy.scalping_strategy import ScalpingStrategy, Scope, forecasts_of
+from strategy.scalping_strategy import ScalpingStrategy
 from strategy.tree_predictor import tree_files
 from tests.fakes_learning import ALL, POLICY, market
 from tests.fakes_models import LSTM_INFERENCE, SEQUENCE, TREE_INFERENCE, expected_of
@@ -257,13 +258,13 @@ class TornModel:
         self.inference = model.inference
         self.scorer = model.scorer
 
-    def predict(self, window: FeatureWindow) -> Forecast:
-        """As the tree predictor does, over whatever is there at that moment."""
+    def prepare(self, window: FeatureWindow) -> Callable[[], Forecast]:
+        """As the tree predictor does, over whatever is there at each moment."""
         from strategy.bundle import window_rows
         from strategy.tree_predictor import tree_scores
 
         rows = window_rows(self.info, window)
-        return self.inference.forecast(tree_scores(self.scorer(rows))[0].tolist())
+        return lambda: self.inference.forecast(tree_scores(self.scorer(rows))[0].tolist())
 
 
 @contextmanager

@@ -107,6 +107,20 @@ class PredictorContract:
         with pytest.raises(PredictionFailed, match=f"{predictor.info.rows} needed"):
             predictor.predict_many(few)
 
+    def test_what_was_prepared_says_what_predict_says_as_often_as_it_is_asked(self):
+        predictor, given = self.make(), window()
+        ask = predictor.prepare(given)
+        assert ask() == ask() == predictor.predict(given)
+
+    def test_what_cannot_be_read_is_refused_before_anything_is_asked(self):
+        predictor, gap = self.make(), window()
+        gap.values[-1, 2] = np.nan
+        for unreadable in (gap, FeatureWindow(SCHEMA, rows(predictor.info.rows - 1)), FeatureWindow(SCHEMA, rows(12)[:, :-1])):
+            with pytest.raises(PredictionFailed):
+                predictor.prepare(unreadable)
+        with pytest.raises(SchemaMismatch):
+            predictor.prepare(FeatureWindow(FeatureSchema(SCHEMA.names[::-1]), rows(12)))
+
     def test_wrong_columns_are_named(self):
         schema = FeatureSchema(("stranger", *SCHEMA.names[1:]))
         with pytest.raises(SchemaMismatch) as caught:

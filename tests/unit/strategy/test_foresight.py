@@ -13,11 +13,12 @@ from config.errors import PredictionFailed
 from config.settings import FilterSettings
 from market_data.clock import from_epoch
 from strategy.active_models import ActiveModels
+from strategy.asking import Scope
 from strategy.features import WARMUP, compute, schema_for
 from strategy.foreseeing import ForeseeingStrategy
 from strategy.foresight import PARITY, AmongMany, Foresight
 from strategy.predictor import FeatureSchema, Inference, Payoff
-from strategy.scalping_strategy import ScalpingStrategy, Scope
+from strategy.scalping_strategy import ScalpingStrategy
 from tests.fakes_learning import ALL, POLICY, market, still
 from tests.fakes_models import info_of
 
@@ -39,11 +40,14 @@ class Linear:
         self.inference = Inference(((0.2, 0.0, 0.0), (0.0, 1.5, 0.3), (0.1, 0.3, 1.4)), (0.0, 0.1, 0.1), PAYOFF, threshold)
         self.skew, self.batches = skew, []
 
-    def predict(self, window):
+    def prepare(self, window):
         values = window.values[-self.info.rows :]
         if len(values) < self.info.rows or not np.isfinite(values).all():
             raise PredictionFailed("a gap")
-        return self.inference.forecast(self._scores(values)[0].tolist())
+        return lambda: self.inference.forecast(self._scores(values)[0].tolist())
+
+    def predict(self, window):
+        return self.prepare(window)()
 
     def predict_many(self, values):
         self.batches.append(len(values))
@@ -166,8 +170,8 @@ def test_last_digits_never_change_a_side_or_a_reason(decided):
 def asked_alone(monkeypatch, decided, **said):
     """How many bars were decided by themselves beside the one of each block that is compared."""
     asked = []
-    predict = Linear.predict
-    monkeypatch.setattr(Linear, "predict", lambda self, window: asked.append(1) or predict(self, window))
+    prepare = Linear.prepare
+    monkeypatch.setattr(Linear, "prepare", lambda self, window: asked.append(1) or prepare(self, window))
     models = {"scalper": Linear(threshold=0.1, **said), "xgboost": Linear("xgboost", threshold=0.1, **said)}
     made = decided(models)
     assert differing(made) == []

@@ -12,9 +12,10 @@ from config.errors import ArtifactError, PredictionFailed
 from config.settings import FilterSettings
 from execution.orders import Side
 from strategy.active_models import ActiveModels
+from strategy.asking import Scope, forecasts_of
 from strategy.features import WARMUP, atr, compute, row_hash, schema_for, sequence_schema
 from strategy.predictor import BundleInfo, FeatureSchema, Forecast, Forecasts, Inference, newest_rows, require_schema
-from strategy.scalping_strategy import NOT_SERVING, ScalpingStrategy, Scope, forecasts_of
+from strategy.scalping_strategy import NOT_SERVING, ScalpingStrategy
 from tests.fakes_learning import ALL, EVEN_PAYOFF, POLICY, market, still
 
 SCHEMA = schema_for(ALL)
@@ -31,9 +32,12 @@ class Saying:
     forecast: Forecast
     fails: Exception | None = None
 
-    def predict(self, window):
+    def prepare(self, window):
         require_schema(self.info.slot, self.info.schema, window.schema)
         newest_rows(self.info.slot, window, self.info.rows)
+        return self.say
+
+    def say(self):
         if self.fails is not None:
             raise self.fails
         return self.forecast
@@ -205,9 +209,9 @@ def test_a_swap_in_the_middle_of_a_decision_waits_for_the_next(bars):
 
     @dataclass(frozen=True)
     class Swapping(Saying):
-        def predict(self, window):
+        def prepare(self, window):
             models.swap("xgboost", saying(SHORT, slot="xgboost", version=2))
-            return super().predict(window)
+            return super().prepare(window)
 
     first = saying()
     models.replace({"scalper": Swapping(first.info, first.inference, LONG), "xgboost": saying(LONG, slot="xgboost", version=1)})
@@ -269,10 +273,14 @@ class Counting(Saying):
 
     asked: list = field(default_factory=list)
 
-    def predict(self, window):
+    def prepare(self, window):
         row = newest_rows(self.info.slot, window, self.info.rows)[-1]
-        self.asked.append(1)
-        return Forecast(0.5, 0.2, Side.LONG, float(row.sum()))
+
+        def ask():
+            self.asked.append(1)
+            return Forecast(0.5, 0.2, Side.LONG, float(row.sum()))
+
+        return ask
 
     def predict_many(self, values):
         if not np.isfinite(values).all():
