@@ -7,7 +7,6 @@ let go of the interpreter, so that two threads share it (`side_by_side.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from config.errors import SlotError
-from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Predictor, select
+from strategy.predictor import BundleInfo, FeatureWindow, Forecast, Matrix, Predictor, select
 from strategy.side_by_side import Maker, one_by_one
 
 Told = tuple[dict[str, Forecast], dict[str, str]]
@@ -97,7 +96,7 @@ class _Question:
 def _questions(slot: str, predictor: Predictor, windows: Mapping[str, FeatureWindow]) -> list[_Question]:
     """One for all symbols where a row is all that the model reads, else one for each."""
     if len(windows) > 1 and predictor.info.rows == 1:
-        return [_Question(slot, tuple(windows), partial(_at_once, predictor, tuple(windows.values())))]
+        return [_Question(slot, tuple(windows), _together(predictor, tuple(windows.values())))]
     return [_Question(slot, (symbol,), _alone(predictor, window)) for symbol, window in windows.items()]
 
 
@@ -129,13 +128,26 @@ def _said(forecast: Callable[[], Forecast]) -> Sequence[Forecast | str]:
         return (str(error),)
 
 
-def _at_once(predictor: Predictor, windows: Sequence[FeatureWindow]) -> Sequence[Forecast | str]:
+def _together(predictor: Predictor, windows: Sequence[FeatureWindow]) -> Callable[[], Sequence[Forecast | str]]:
     """One call for all; where one of them cannot be read they are asked one by one, and that one says why."""
     info = predictor.info
-    with suppress(SlotError):
-        rows = [select(info.slot, window, info.schema, 1).values for window in windows]
-        found = predictor.predict_many(np.concatenate(rows))
-        return [found.at(place) for place in range(len(rows))]
+    apart = partial(_each, predictor, windows)
+    try:
+        rows = np.concatenate([select(info.slot, window, info.schema, 1).values for window in windows])
+    except SlotError:
+        return apart
+    return partial(_at_once, predictor, rows, apart)
+
+
+def _at_once(predictor: Predictor, rows: Matrix, otherwise: Callable[[], Sequence[Forecast | str]]) -> Sequence[Forecast | str]:
+    try:
+        found = predictor.predict_many(rows)
+    except SlotError:
+        return otherwise()
+    return [found.at(place) for place in range(len(rows))]
+
+
+def _each(predictor: Predictor, windows: Iterable[FeatureWindow]) -> Sequence[Forecast | str]:
     return [_alone(predictor, window)()[0] for window in windows]
 
 

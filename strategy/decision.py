@@ -6,8 +6,9 @@ replays of the same bars leave the same records.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from execution.orders import OrderIntent, Side
@@ -98,6 +99,20 @@ class Lull:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def between(self, first: int, end: int) -> Lull:
+        """The decisions of the passes `first` to `end - 1`."""
+        part = slice(bisect_left(self.passes, first), bisect_left(self.passes, end))
+        return replace(
+            self,
+            forecasts={slot: told.part(part) for slot, told in self.forecasts.items()},
+            passes=self.passes[part],
+            times=self.times[part],
+            reasons=self.reasons[part],
+            closes=self.closes[part],
+            ranges=self.ranges[part],
+            hashes=self.hashes[part],
+        )
 
     def at(self, place: int) -> Decision:
         """The decision on one of the bars."""

@@ -215,7 +215,7 @@ class Foresight:
         assert block.answer is not None  # noqa: S101  # or nothing would have been counted
         first = rows.place[time] + 1
         part = slice(first, first + count)
-        forecasts = {slot: _part(told, part) for slot, told in zip(models, block.answer.told, strict=True)}
+        forecasts = {slot: told.part(part) for slot, told in zip(models, block.answer.told, strict=True)}
         return rows.bars.slice(first, first + count), rows.ranges[part], rows.hashes[part], forecasts
 
     # --- moving on ----------------------------------------------------------------------------
@@ -303,10 +303,6 @@ def _require_parity(model: Predictor, values: NDArray[np.float32], told: Forecas
     worst = max(abs(alone.p_long - among.p_long), abs(alone.p_short - among.p_short))
     if worst > allowed or (model.exact and alone != among):
         raise SlotError(f"{model.info.slot} v{model.info.version}: many rows at once differ by {worst:.3g}, {allowed:g} allowed")
-
-
-def _part(told: Forecasts, part: slice) -> Forecasts:
-    return Forecasts(told.p_long[part], told.p_short[part], told.side[part], told.expected_r[part])
 
 
 def _sure(said: Sequence[_Said], margins: Sequence[FloatArray], size: int) -> Mask:

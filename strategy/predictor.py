@@ -82,6 +82,10 @@ class Forecasts:
     side: NDArray[np.int64]
     expected_r: NDArray[np.float64]
 
+    def part(self, rows: slice) -> Forecasts:
+        """Some of the rows."""
+        return Forecasts(self.p_long[rows], self.p_short[rows], self.side[rows], self.expected_r[rows])
+
     def at(self, index: int) -> Forecast:
         """Row `index` as a single forecast."""
         return Forecast(float(self.p_long[index]), float(self.p_short[index]), Side(int(self.side[index])), float(self.expected_r[index]))

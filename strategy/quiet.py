@@ -72,10 +72,30 @@ class Stretch:
     instants: IntArray
     lulls: tuple[Lull, ...]
 
+    def between(self, first: int, end: int) -> tuple[Lull, ...]:
+        """The decisions of the passes `first` to `end - 1`."""
+        parts = (lull.between(first, end) for lull in self.lulls)
+        return tuple(part for part in parts if len(part))
+
     @property
     def newest(self) -> Decision:
         """The last decision."""
         return max(reversed(self.lulls), key=lambda lull: lull.passes[-1]).at(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Passes of a stretch, in the last of which somebody may have something to do.
+
+    Attributes:
+        instant: of the last pass, UTC epoch milliseconds.
+        before: the decisions of the others; nothing else happens in them.
+        last: those of the last one.
+    """
+
+    instant: int
+    before: tuple[Lull, ...]
+    last: tuple[Lull, ...]
 
 
 class Quiet:
@@ -136,17 +156,21 @@ class Quiet:
         lulls = tuple(self._silence.lull(symbol, last[symbol], places[symbol], now) for symbol in self._symbols if places[symbol])
         return Stretch(instants[:passes], lulls) if lulls else None
 
-    def played(self, stretch: Stretch, now: datetime) -> Iterator[datetime]:
-        """Brings the market through a stretch; stops wherever somebody has something to do, and at the end."""
-        left = stretch.instants
-        while len(left):
+    def legs(self, stretch: Stretch, now: datetime) -> Iterator[Leg]:
+        """The way through a stretch: as far as somebody has something to do, who is asked again after every leg, and to the end."""
+        start, passes = 0, len(stretch.instants)
+        while start < passes:
             due = _first(self._stops, now)
-            place = len(left) - 1 if due is None else min(int(np.searchsorted(left, due)), len(left) - 1)
-            now = from_epoch(int(left[place]) / 1000)
-            self._leap(int(left[place]))
-            left = left[place + 1 :]
-            yield now
-        self._made(len(stretch.instants))
+            last = passes - 1 if due is None else min(start + int(np.searchsorted(stretch.instants[start:], due)), passes - 1)
+            instant = int(stretch.instants[last])
+            yield Leg(instant, stretch.between(start, last), stretch.between(last, last + 1))
+            self._made(last + 1 - start)
+            start, now = last + 1, from_epoch(instant / 1000)
+
+    def leap(self, leg: Leg) -> datetime:
+        """Brings the market to the last pass of a leg; returns its instant."""
+        self._leap(leg.instant)
+        return from_epoch(leg.instant / 1000)
 
     def _before_changes(self, now: datetime) -> IntArray:
         """The instants to come before the first at which what is decided may change."""

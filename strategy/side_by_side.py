@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 Answer = TypeVar("Answer")
@@ -47,8 +47,9 @@ class SideBySide:
         if self._second is None or len(calls) < 2:
             return one_by_one(calls)
         *others, own = calls
-        begun = [self._second.submit(call) for call in others]
+        begun: list[Future[Answer]] = []
         try:
+            begun += [self._second.submit(call) for call in others]
             found = [own()]
             for call, future in zip(reversed(others), reversed(begun), strict=True):
                 found.append(call() if future.cancel() else future.result())

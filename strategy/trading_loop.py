@@ -235,15 +235,21 @@ class TradingLoop:
         stretch = None if halted else quiet.stretch(now, self._last, room, self._untended)
         if stretch is None:
             return
-        self._recorder.record_lulls(stretch.lulls)
-        for lull in stretch.lulls:
+        for leg in quiet.legs(stretch, now):
+            self._write_lulls(leg.before)
+            instant = quiet.leap(leg)
+            self._settle(instant)
+            self._write_lulls(leg.last)  # behind what was settled, as in any pass: one that fails leaves no decision
+            self._watcher.after_pass(instant, self._newest)
+        self._newest = stretch.newest
+
+    def _write_lulls(self, lulls: Sequence[Lull]) -> None:
+        if lulls:
+            self._recorder.record_lulls(lulls)
+        for lull in lulls:
             self._last[lull.symbol] = lull.times[-1]
             self.summary.bars[lull.symbol] += len(lull)
             self.summary.actions["none"] = self.summary.actions.get("none", 0) + len(lull)
-        for instant in quiet.played(stretch, now):
-            self._settle(instant)
-            self._watcher.after_pass(instant, self._newest)
-        self._newest = stretch.newest
 
     def _untended(self, symbol: str) -> int | None:
         return self._desk.untended(symbol, partial(self._source.window, symbol, self._window))

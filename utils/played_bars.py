@@ -26,7 +26,7 @@ class Played(Protocol):
         ...
 
     def instants(self, count: int) -> IntArray:
-        """When the next bars open, at most `count` instants; none where recorded quotes are played."""
+        """When the next bars open, at most `count` instants; none where recorded quotes are played or an order waits for its price."""
         ...
 
     def complete(self, symbol: str, timeframe: int, start: int, stop: int) -> Rates:

@@ -102,9 +102,9 @@ class TerminalCore:
             return moved
 
     def instants(self, count: int) -> IntArray:
-        """When the next bars open, at most `count` instants, UTC epoch milliseconds; none where recorded quotes are played."""
+        """When the next bars open, at most `count` instants, UTC epoch milliseconds; none where recorded quotes are played or an order waits for its price."""
         with self._lock:
-            return np.zeros(0, np.int64) if self._market.tick_feeds else self._market.instants(count)
+            return np.zeros(0, np.int64) if self._market.tick_feeds or self._ledger.working else self._market.instants(count)
 
     def leap(self, instant: int) -> None:
         """Plays the market to one of those instants, UTC epoch milliseconds. What happened is committed."""

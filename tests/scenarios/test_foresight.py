@@ -18,6 +18,7 @@ from config.home import bound_home
 from config.loading import load_settings
 from execution.equity_guard import MARKS
 from execution.exits import ExitPolicy
+from execution.simulated import constants as mt5
 from execution.simulated import default_spec
 from market_data.clock import SystemClock
 from market_data.synthetic import synthetic_bars
@@ -28,7 +29,7 @@ from strategy.trade_desk import TradeDesk
 from tests.fakes_daemon import REPLAYED, TREES_ONLY, broker_deals, broker_positions, differences, table
 from tests.scenarios.conftest import OFTEN
 from tests.unit.strategy.test_foresight import Linear
-from utils import bootstrap
+from utils import bootstrap, lockstep
 from utils.cli.registry import registry_of
 from utils.shared_state import SharedState
 from utils.simulation import Simulation
@@ -139,13 +140,13 @@ def marks(home):
 @pytest.fixture
 def leaps(monkeypatch):
     """How many passes each stretch had."""
-    made, original = [], Quiet.played
+    made, original = [], Quiet.legs
 
-    def played(self, stretch, now):
+    def legs(self, stretch, now):
         made.append(len(stretch.instants))
         yield from original(self, stretch, now)
 
-    monkeypatch.setattr(Quiet, "played", played)
+    monkeypatch.setattr(Quiet, "legs", legs)
     return made
 
 
@@ -231,14 +232,15 @@ def test_a_position_is_held_and_ends_as_bar_by_bar(alike, week_end, held, tmp_pa
 @pytest.mark.parametrize("env", [{"TRAIL_ATR_MULTIPLIER": "1"}, {"PARTIAL_CLOSE_R": "0.3"}, {"BREAK_EVEN_R": "0.3"}])
 def test_a_stop_that_is_moved_moves_at_its_bar(alike, week_end, held, env):
     """Such a position is looked after at every bar, which is no stretch."""
-    alike(env, week_end, models({"scalper": 0.9}, env))
+    told = alike(env, week_end, models({"scalper": 0.9}, env))
+    assert told["counts"]["trades"] > 0
     assert not any(held)
 
 
-def test_the_drawdown_switch_trips_at_its_bar(alike, week_end, leaps, tmp_path):
+def test_the_drawdown_switch_trips_at_its_bar(alike, week_end, held, tmp_path):
     alike({"MAX_DRAWDOWN_PERCENT": "1"}, week_end, models({"scalper": 0.9}))
     assert any("drawdown" in row["detail"] for row in table(tmp_path / "together", "decisions"))
-    assert leaps
+    assert any(held)
 
 
 def test_news_come_when_they_come(alike, week_end, tmp_path):
@@ -339,3 +341,42 @@ def test_killed_in_a_stretch_it_goes_on(tmp_path, week_end, commit_bars, number,
     told = table(home, "equity")
     assert all(row in told for row in table(tmp_path / "whole", "equity"))  # a start adds one of its own
     assert broker_positions(tmp_path / "whole") == broker_positions(home)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_order_that_waits_for_its_price_is_played_bar_by_bar(alike, week_end, tmp_path, monkeypatch, own):
+    """It fills in the middle of what would else be quiet: whether the trade is ours or another program's, that bar knows of it."""
+    begin = lockstep.journal_of
+
+    def with_an_order(options, terminal, home):
+        terminal.played.symbol_select("EURUSD", True)
+        ask = terminal.played.symbol_info_tick("EURUSD").ask
+        wanted = {"action": mt5.TRADE_ACTION_PENDING, "type": mt5.ORDER_TYPE_BUY_LIMIT, "type_filling": mt5.ORDER_FILLING_RETURN}
+        levels = {"price": round(ask - 0.0012, 5), "sl": round(ask - 0.0030, 5), "tp": round(ask + 0.0005, 5)}
+        told = terminal.played.order_send(
+            {**wanted, **levels, "symbol": "EURUSD", "volume": 5.0, "magic": terminal.client.magic if own else 777}
+        )
+        assert told.retcode == mt5.TRADE_RETCODE_DONE
+        return begin(options, terminal, home)
+
+    monkeypatch.setattr(lockstep, "journal_of", with_an_order)
+    alike({}, week_end, models({"scalper": 5.0}))  # nobody takes a side
+    assert marks(tmp_path / "alone") == marks(tmp_path / "together")
+    assert [row["reason"] for row in table(tmp_path / "together", "trades")] == (["adopted"] if own else [])
+
+
+def test_an_error_in_a_stretch_leaves_no_decision_on_bars_that_were_not_reached(tmp_path, week_end, monkeypatch):
+    original, instants = TradeDesk.settle, []
+
+    def settle(self, now):
+        if len(self.open_trades) and now.minute % 7 == 3:
+            instants.append(now)
+            raise ZeroDivisionError("a fault while a position is open")
+        original(self, now)
+
+    monkeypatch.setattr(TradeDesk, "settle", settle)
+    ended = [play(tmp_path / name, QUIET, week_end, models(), LONG, foresight=name == "together") for name in ("alone", "together")]
+    assert ended[0] == ended[1]
+    assert 0 < len(table(tmp_path / "together", "decisions")) < LONG
+    assert differences(tmp_path / "alone", tmp_path / "together") == []
+    assert instants[0] == instants[1]

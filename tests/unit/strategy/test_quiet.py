@@ -141,26 +141,47 @@ def test_it_stops_where_somebody_has_something_to_do_and_at_its_end():
     world.stops = [lambda now: MONDAY + hourly[(now - MONDAY) // MINUTE] * MINUTE, lambda now: None]
     stretch = world.stretch()
     met = []
-    for now in world.finder.played(stretch, MONDAY):
-        assert not world.over
-        met.append((now - MONDAY) // MINUTE)
+    for leg in world.finder.legs(stretch, MONDAY):
+        met.append((world.finder.leap(leg) - MONDAY) // MINUTE)
+        assert sum(world.over) == ([0, *met])[len(met) - 1]  # the passes of a leg are over behind it
     assert met == [20, 45, 50]
     assert world.leaps == [NOW + 60_000 * minutes for minutes in met]
-    assert world.over == [50]
+    assert world.over == [20, 25, 5]
+
+
+def test_the_last_decision_of_a_leg_stands_apart_from_those_before():
+    """What somebody has to do in the last pass comes before its decision; in the others there is nothing."""
+    closing = {"EURUSD": np.array([1, 0, 1, 1, 1]), "GBPUSD": np.array([0, 1, 1, 1, 0])}
+    world = World(passes=5, closing=closing)
+    world.stops = [lambda now: MONDAY + 2 * MINUTE if now == MONDAY else now]  # to the second pass, then one by one
+    told = (
+        [
+            ([(lull.symbol, lull.passes) for lull in leg.before], [(lull.symbol, lull.passes) for lull in leg.last])
+            for leg in world.finder.legs(stretch, MONDAY)
+        ]
+        if (stretch := world.stretch())
+        else []
+    )
+    assert told == [
+        ([("EURUSD", [0])], [("GBPUSD", [1])]),
+        ([], [("EURUSD", [2]), ("GBPUSD", [2])]),
+        ([], [("EURUSD", [3]), ("GBPUSD", [3])]),
+        ([], [("EURUSD", [4])]),
+    ]
 
 
 def test_whoever_has_something_to_do_at_any_time_is_met_in_every_pass():
     world = World(passes=5)
     world.stops = [lambda now: now]
     stretch = world.stretch()
-    assert len(list(world.finder.played(stretch, MONDAY))) == 5
+    assert len(list(world.finder.legs(stretch, MONDAY))) == 5
 
 
 def test_a_due_time_between_two_passes_is_met_in_the_later():
     world = World(passes=5)
     world.stops = [lambda now: MONDAY + timedelta(seconds=100) if now == MONDAY else None]
     stretch = world.stretch()
-    assert [now - MONDAY for now in world.finder.played(stretch, MONDAY)] == [2 * MINUTE, 5 * MINUTE]
+    assert [world.finder.leap(leg) - MONDAY for leg in world.finder.legs(stretch, MONDAY)] == [2 * MINUTE, 5 * MINUTE]
 
 
 def test_a_decision_of_a_lull_is_one_like_any_other():

@@ -127,10 +127,15 @@ class Stretch:
         lull = Lull("EURUSD", {}, {}, {}, range(count), times, ["still"] * count, empty, empty, [""] * count)
         return SimpleNamespace(lulls=(lull,), newest=lull.at(-1))
 
-    def played(self, stretch, now):
-        for _ in stretch.lulls[0].times:
+    def legs(self, stretch, now):
+        (lull,) = stretch.lulls
+        end = len(lull)
+        yield SimpleNamespace(before=tuple(filter(len, [lull.between(0, end - 1)])), last=(lull.between(end - 1, end),), passes=end)
+
+    def leap(self, leg):
+        for _ in range(leg.passes):
             self.world.advance(None)
-        yield self.world.clock.now()
+        return self.world.clock.now()
 
 
 class TestQuietStretches:
