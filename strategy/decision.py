@@ -100,6 +100,11 @@ class Lull:
     def __len__(self) -> int:
         return len(self.times)
 
+    def of(self, number: int) -> Decision | None:
+        """The decision of one pass; None where no bar of the symbol closes in it."""
+        place = bisect_left(self.passes, number)
+        return self.at(place) if place < len(self.passes) and self.passes[place] == number else None
+
     def between(self, first: int, end: int) -> Lull:
         """The decisions of the passes `first` to `end - 1`."""
         part = slice(bisect_left(self.passes, first), bisect_left(self.passes, end))

@@ -72,8 +72,14 @@ class Stretch:
     instants: IntArray
     lulls: tuple[Lull, ...]
 
+    def at(self, number: int) -> tuple[Decision, ...]:
+        """The decisions of one pass."""
+        return tuple(decision for lull in self.lulls if (decision := lull.of(number)) is not None)
+
     def between(self, first: int, end: int) -> tuple[Lull, ...]:
         """The decisions of the passes `first` to `end - 1`."""
+        if first == end:
+            return ()
         parts = (lull.between(first, end) for lull in self.lulls)
         return tuple(part for part in parts if len(part))
 
@@ -95,7 +101,7 @@ class Leg:
 
     instant: int
     before: tuple[Lull, ...]
-    last: tuple[Lull, ...]
+    last: tuple[Decision, ...]
 
 
 class Quiet:
@@ -163,7 +169,7 @@ class Quiet:
             due = _first(self._stops, now)
             last = passes - 1 if due is None else min(start + int(np.searchsorted(stretch.instants[start:], due)), passes - 1)
             instant = int(stretch.instants[last])
-            yield Leg(instant, stretch.between(start, last), stretch.between(last, last + 1))
+            yield Leg(instant, stretch.between(start, last), stretch.at(last))
             self._made(last + 1 - start)
             start, now = last + 1, from_epoch(instant / 1000)
 

@@ -17,7 +17,7 @@ from loguru import logger
 from config.errors import DataError, RetryError, StopError
 from execution.risk import TradingState
 from market_data.bars import Bars, Capabilities
-from market_data.clock import Clock, from_epoch
+from market_data.clock import Clock, epoch_msc, from_epoch
 from strategy.decision import Decision, DecisionOutcome, Lull, TradeEntry
 from strategy.quiet import Quiet
 from strategy.scalping_strategy import ScalpingStrategy
@@ -239,7 +239,9 @@ class TradingLoop:
             self._write_lulls(leg.before)
             instant = quiet.leap(leg)
             self._settle(instant)
-            self._write_lulls(leg.last)  # behind what was settled, as in any pass: one that fails leaves no decision
+            for decision in leg.last:  # behind what was settled, as in any pass: one that fails leaves no decision
+                self._write(DecisionOutcome(decision, "none"))
+                self._last[decision.symbol] = epoch_msc(decision.bar_time) // 1000
             self._watcher.after_pass(instant, self._newest)
         self._newest = stretch.newest
 

@@ -130,7 +130,7 @@ class Stretch:
     def legs(self, stretch, now):
         (lull,) = stretch.lulls
         end = len(lull)
-        yield SimpleNamespace(before=tuple(filter(len, [lull.between(0, end - 1)])), last=(lull.between(end - 1, end),), passes=end)
+        yield SimpleNamespace(before=tuple(filter(len, [lull.between(0, end - 1)])), last=(lull.at(end - 1),), passes=end)
 
     def leap(self, leg):
         for _ in range(leg.passes):
